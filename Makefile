@@ -1,0 +1,80 @@
+# mktcontacts
+#
+#   make, make install, make installcheck     as for every PostgreSQL extension
+#   make test        all tests on a server of their own; needs nothing but git and make beforehand
+#   make demo        200,000 contacts from a CRM's export, on a server of its own
+#   make bench       the measurements of test/bench
+#   make indent      lay out src/ as PostgreSQL does; indent-check only shows what differs
+#   make cppcheck    static analysis
+
+EXTENSION = mktcontacts
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+
+MODULE_big = $(EXTENSION)
+OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+# The install script is made of these parts in the order of their numbers.
+INSTALL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
+
+REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION := $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+TAP_TESTS = 1
+PROVE_TESTS ?= test/t/*.pl
+EXTRA_CLEAN = test/__pycache__ test/*/__pycache__
+
+# pg_regress looks for sql/NAME.sql before test/sql/NAME.sql and would run an install part as a test.
+MISTAKEN := $(filter $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+ifneq ($(MISTAKEN),)
+$(error test/sql and sql both hold $(MISTAKEN:%=%.sql): rename the test)
+endif
+
+# Both kinds of test write results/NAME.out and are compared with expected/NAME.out.
+MISTAKEN := $(filter $(REGRESS),$(ISOLATION))
+ifneq ($(MISTAKEN),)
+$(error test/sql and test/specs both hold $(MISTAKEN): rename one)
+endif
+
+# Bitcode serves to inline functions into queries; ours are called by triggers. Without it nobody needs clang.
+override with_llvm := no
+
+PG_CONFIG ?= pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(PGXS),)
+include $(PGXS)
+else ifneq ($(filter-out test demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+$(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
+endif
+
+$(OBJS): $(wildcard src/*.h)
+
+$(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
+
+.PHONY: test demo bench indent indent-check cppcheck
+
+test demo bench: %:
+	test/$(if $(filter test,$@),run,$@/run)
+
+SOURCES = $(sort $(wildcard src/*.[ch]))
+
+# PostgreSQL's own layout: the switches of its pgindent, and that script's one repair for code without C++ and catalogs.
+LAYOUT = pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79 -lp -lpl -nip -npro -sac -tpg \
+	-ts4 -Usrc/typedefs.list | sed -E 's/^([A-Za-z_][^[:space:]]*)[[:space:]]+\*$$/\1 */'
+
+indent:
+	@for file in $(SOURCES); do $(LAYOUT) < $$file > $$file.new && cat $$file.new > $$file; rm -f $$file.new; done
+
+indent-check:
+	@status=0; for file in $(SOURCES); do \
+	  $(LAYOUT) < $$file | diff -u --label $$file --label "$$file, laid out" $$file - || status=1; done; exit $$status
+
+# PostgreSQL's headers are read, for types and macros, but what is found in them is not ours; of the configurations that
+# their conditionals make possible one is looked at, for the others are of other compilers and machines.
+cppcheck: HEADERS_DIR = $(shell $(PG_CONFIG) --includedir-server)
+cppcheck:
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c99 --inline-suppr \
+	  -I $(HEADERS_DIR) --suppress='*:$(HEADERS_DIR)/*' --max-configs=1 --suppress=toomanyconfigs src

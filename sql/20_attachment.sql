@@ -1,0 +1,22 @@
+-- What is attached (attachment.c).
+
+CREATE TABLE mkt.attachment (
+	contacts			regclass	CONSTRAINT attachment_pkey PRIMARY KEY,
+	count_table			regclass	NOT NULL,
+	account				text,
+	counted				boolean		NOT NULL DEFAULT false,
+	filled				boolean		NOT NULL DEFAULT true,
+	already_marketing	text,
+	unsubscribed		text,
+	bounced				text
+);
+COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach() and mkt.detach().';
+COMMENT ON COLUMN mkt.attachment.contacts IS 'The contacts table.';
+COMMENT ON COLUMN mkt.attachment.count_table IS 'The table with its counts.';
+COMMENT ON COLUMN mkt.attachment.account IS 'The account to which the whole table belongs; null where a column names it.';
+COMMENT ON COLUMN mkt.attachment.counted IS 'Whether the non-marketing contacts that were there when it was attached have been counted.';
+COMMENT ON COLUMN mkt.attachment.filled IS 'Whether the contacts that already were marketing have been set so.';
+COMMENT ON COLUMN mkt.attachment.already_marketing IS 'The condition for contacts that already were marketing (F3).';
+COMMENT ON COLUMN mkt.attachment.unsubscribed IS 'The condition for contacts that have unsubscribed.';
+COMMENT ON COLUMN mkt.attachment.bounced IS 'The condition for contacts whose address bounced.';
+SELECT pg_catalog.pg_extension_config_dump('mkt.attachment', '');

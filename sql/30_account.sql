@@ -1,0 +1,64 @@
+-- Accounts and their update dates (account.c, update_date.c).
+
+CREATE FUNCTION mkt.is_time_zone(name text) RETURNS boolean
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_is_time_zone';
+COMMENT ON FUNCTION mkt.is_time_zone(text) IS
+'Whether an account may have this time zone: a name of the IANA database such as Europe/Oslo (D4).';
+
+CREATE TABLE mkt.account (
+	account		text			CONSTRAINT account_pkey PRIMARY KEY,
+	edition		text			CONSTRAINT "edition has a name" CHECK (edition <> ''),
+	commitment	mkt.commitment	NOT NULL DEFAULT 'annual',
+	started_on	date			CONSTRAINT "started_on is a date of our calendar" CHECK (started_on BETWEEN '0001-01-01' AND '9999-12-31'),
+	time_zone	text			NOT NULL DEFAULT 'UTC'
+								CONSTRAINT "time_zone is an IANA name" CHECK (mkt.is_time_zone(time_zone)),
+	CONSTRAINT "a monthly commitment has started_on" CHECK (commitment <> 'monthly' OR started_on IS NOT NULL)
+);
+COMMENT ON TABLE mkt.account IS
+'Settings of accounts, by plain INSERT, UPDATE and DELETE. An account without a row has an annual commitment, no start and UTC (D8). A change moves the instants of the account''s pending contacts to its new next update date (D7).';
+COMMENT ON COLUMN mkt.account.account IS 'The account as text: the value of the contacts table''s account column, or the constant given to mkt.attach().';
+COMMENT ON COLUMN mkt.account.edition IS 'What the account has bought.';
+COMMENT ON COLUMN mkt.account.commitment IS 'annual (D1) or monthly (D2).';
+COMMENT ON COLUMN mkt.account.started_on IS 'The first day of the first term; terms end on its anniversaries, or every month on its day (D3).';
+COMMENT ON COLUMN mkt.account.time_zone IS 'The zone in which the account''s days begin (D4).';
+SELECT pg_catalog.pg_extension_config_dump('mkt.account', '');
+
+CREATE FUNCTION mkt.next_update(account text, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_next_update';
+COMMENT ON FUNCTION mkt.next_update(text, timestamptz) IS
+'The first update date of an account strictly later than an instant (D1 to D5, D8). Arguments: account; after, by default now. Error: 22008 for an instant without a later date.';
+
+CREATE FUNCTION mkt.next_renewal(account text, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_next_renewal';
+COMMENT ON FUNCTION mkt.next_renewal(text, timestamptz) IS
+'The first end of a term of an account strictly later than an instant; null for an account without started_on (D1 to D5). Arguments: account; after, by default now.';
+
+CREATE FUNCTION mkt.next_update(commitment mkt.commitment, started_on date, time_zone text, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_next_update_of_cycle';
+COMMENT ON FUNCTION mkt.next_update(mkt.commitment, date, text, timestamptz) IS
+'The first update date strictly later than an instant for settings that need not be any account''s (D1 to D5); null when there is none.';
+
+CREATE FUNCTION mkt.next_renewal(commitment mkt.commitment, started_on date, time_zone text, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE C STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_next_renewal_of_cycle';
+COMMENT ON FUNCTION mkt.next_renewal(mkt.commitment, date, text, timestamptz) IS
+'The first end of a term strictly later than an instant for settings that need not be any account''s (D1 to D5); null when there is none.';
+
+CREATE FUNCTION mkt.account_changed() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_account_changed';
+REVOKE ALL ON FUNCTION mkt.account_changed() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.account_changed() IS 'Trigger function of mkt.account: gives pending contacts their new update date (D7).';
+
+CREATE TRIGGER account_changed AFTER INSERT OR DELETE ON mkt.account
+FOR EACH ROW EXECUTE FUNCTION mkt.account_changed();
+CREATE TRIGGER account_updated AFTER UPDATE ON mkt.account
+FOR EACH ROW WHEN (OLD.account <> NEW.account OR OLD.commitment <> NEW.commitment
+				   OR OLD.started_on IS DISTINCT FROM NEW.started_on OR OLD.time_zone <> NEW.time_zone)
+EXECUTE FUNCTION mkt.account_changed();
+CREATE TRIGGER account_truncated BEFORE TRUNCATE ON mkt.account
+FOR EACH STATEMENT EXECUTE FUNCTION mkt.account_changed();

@@ -1,0 +1,32 @@
+-- Counts by account and instant (count.c).
+
+CREATE TABLE mkt.contact_count (
+	account_name	text,
+	until			timestamptz	NOT NULL,
+	n				bigint		NOT NULL
+);
+COMMENT ON TABLE mkt.contact_count IS
+'Counts of all attached tables: an account''s contacts that are marketing until an instant are the sum of n. Each attached table has a child of this table, in which account has the type of its own account column.';
+COMMENT ON COLUMN mkt.contact_count.account_name IS 'The account as text.';
+COMMENT ON COLUMN mkt.contact_count.until IS '-infinity: non-marketing. infinity: marketing. Else the instant at which pending contacts become non-marketing.';
+COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts more, or fewer.';
+REVOKE ALL ON mkt.contact_count FROM PUBLIC;
+
+CREATE FUNCTION mkt.billable(account text, at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE C STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'mkt_billable';
+COMMENT ON FUNCTION mkt.billable(text, timestamptz) IS
+'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come. Errors: MK004 for an instant gone by, 42501 without SELECT on an attached table.';
+
+CREATE FUNCTION mkt.unposted(OUT account_name text, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'mkt_unposted';
+COMMENT ON FUNCTION mkt.unposted() IS
+'What this transaction has counted and not written to mkt.contact_count yet. Views add it.';
+
+CREATE FUNCTION mkt.fold_counts(count_table regclass) RETURNS bigint
+LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'mkt_fold_counts';
+REVOKE ALL ON FUNCTION mkt.fold_counts(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.fold_counts(regclass) IS
+'Replaces the rows of each account in a table of counts by their sums, without waiting for anybody or making anybody wait. Returns the number of accounts. mkt.run() calls it.';

@@ -1,0 +1,27 @@
+-- The functions of the triggers that mkt.attach() creates (contact.c).  Owners
+-- of attached tables need them to create partitions.
+
+CREATE FUNCTION mkt.contact_state() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_contact_state';
+COMMENT ON FUNCTION mkt.contact_state() IS 'Trigger mkt_10_state: decides each contact''s state (S1 to S3, T1 to T12).';
+
+CREATE FUNCTION mkt.contact_count() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_contact_count';
+COMMENT ON FUNCTION mkt.contact_count() IS 'Trigger mkt_80_count: counts contacts that are created or deleted (T4).';
+
+CREATE FUNCTION mkt.contact_recount() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_contact_recount';
+COMMENT ON FUNCTION mkt.contact_recount() IS 'Trigger mkt_85_recount: counts contacts whose status or account changed.';
+
+CREATE FUNCTION mkt.contact_post() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_contact_post';
+COMMENT ON FUNCTION mkt.contact_post() IS 'Trigger mkt_90_post: writes a statement''s counts.';
+
+CREATE FUNCTION mkt.contact_truncate() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_contact_truncate';
+COMMENT ON FUNCTION mkt.contact_truncate() IS 'Trigger mkt_95_truncate: empties the counts with the table.';

@@ -1,0 +1,575 @@
+/*-------------------------------------------------------------------------
+ * apply.c
+ *	  The scheduled work on contacts: mkt.apply_updates(),
+ *	  mkt.fill_already_marketing() and mkt.run() (rules T3, D6, F3).
+ *
+ * A contact whose instant has passed is non-marketing already (S1); applying
+ * brings its columns up to date, by ordinary UPDATEs as the table's owner.  The
+ * counts tell for which accounts and for how many contacts there is something
+ * to do, without looking at the contacts.  Then either the accounts are visited
+ * through an index on the account, or the table is read once from one end to
+ * the other, block range by block range: whichever reads less.
+ *
+ * Called outside a transaction block each batch is a transaction of its own, so
+ * that a run can be stopped at any row and takes up where it was.  It never
+ * waits for a row that somebody else has locked; the next run takes it.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Going account by account reads rows in no order: so many times as dear. */
+#define INDEX_FACTOR 4
+
+/* Something to do on one attached table, in batches. */
+typedef struct Job
+{
+	MktAttachedTable table;
+	TimestampTz now;			/* the instant as of which to apply */
+	int			batch_size;
+	TimestampTz stop_at;		/* in real time; infinity without a limit */
+	bool		commits;		/* called outside a transaction block */
+	TimestampTz started_at;
+	int64		rows_done;
+	int64		rows_to_do;
+	int64		in_batch;
+} Job;
+
+/* The accounts with something to do, in memory that outlives a batch. */
+typedef struct DueAccounts
+{
+	int			naccounts;
+	Datum	   *account;
+	bool	   *isnull;
+	int64		most;			/* the largest number of rows of one */
+	int64		rows;			/* due */
+	int64		all_rows;		/* contacts of these accounts altogether */
+} DueAccounts;
+
+static bool start(FunctionCallInfo fcinfo);
+static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
+static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
+static void apply_all(bool commits, int batch_size, TimestampTz stop_at);
+static void apply_table(Job *job);
+static DueAccounts *find_due(Job *job);
+static bool by_account_is_cheaper(Job *job, const MktAttachment *attachment,
+								  const DueAccounts *due);
+static void apply_by_account(Job *job, const DueAccounts *due);
+static void apply_by_block(Job *job);
+static void fill_table(Job *job);
+static char *condition_of(Oid contacts);
+static List *leaves(Oid contacts);
+static bool go_through(Job *job, Oid leaf, const char *query, bool until_done);
+static int64 execute(Oid relid, const char *query, int nargs, Oid *types,
+					 Datum *values);
+static char *update_to_non_marketing(const MktAttachment *attachment,
+									 Oid relid, const char *where);
+static bool end_batch(Job *job, int64 rows);
+static void report_progress(const Job *job);
+static void forget_progress(const Job *job);
+static void commit(bool commits);
+static bool is_there(const MktAttachedTable *table);
+
+PG_FUNCTION_INFO_V1(mkt_apply_updates);
+PG_FUNCTION_INFO_V1(mkt_fill_already_marketing);
+PG_FUNCTION_INFO_V1(mkt_run);
+
+/* CALL mkt.apply_updates(batch_size, time_limit) */
+Datum
+mkt_apply_updates(PG_FUNCTION_ARGS)
+{
+	bool		commits = start(fcinfo);
+
+	apply_all(commits, argument_batch_size(fcinfo, 0), argument_stop_at(fcinfo, 1));
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* CALL mkt.fill_already_marketing(contacts, batch_size) */
+Datum
+mkt_fill_already_marketing(PG_FUNCTION_ARGS)
+{
+	bool		commits = start(fcinfo);
+	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	ListCell   *cell;
+
+	mkt_attachment_of(contacts);
+	foreach(cell, mkt_attachment_list())
+	{
+		Job			job = {
+			.table = *(MktAttachedTable *) lfirst(cell),
+			.batch_size = argument_batch_size(fcinfo, 1),
+			.stop_at = DT_NOEND,
+			.commits = commits
+		};
+
+		if (job.table.contacts == contacts && !job.table.filled)
+			fill_table(&job);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* CALL mkt.run(): everything that is due. */
+Datum
+mkt_run(PG_FUNCTION_ARGS)
+{
+	bool		commits = start(fcinfo);
+	List	   *tables = mkt_attachment_list();
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		Job			job = {
+			.table = *(MktAttachedTable *) lfirst(cell),
+			.batch_size = argument_batch_size(fcinfo, -1),
+			.stop_at = DT_NOEND,
+			.commits = commits
+		};
+
+		if (!is_there(&job.table))
+			continue;
+		if (!job.table.counted)
+		{
+			mkt_verify_count(&job.table);
+			commit(commits);
+		}
+		if (!job.table.filled)
+			fill_table(&job);
+	}
+	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
+	foreach(cell, tables)
+	{
+		MktAttachedTable *table = lfirst(cell);
+		MktRights	rights;
+
+		if (!is_there(table))
+			continue;
+		rights = mkt_act_as(mkt_extension_owner());
+		SPI_execute_with_args("SELECT mkt.fold_counts($1)", 1, (Oid[]) {OIDOID},
+							  (Datum[]) {ObjectIdGetDatum(table->count_table)},
+							  NULL, false, 0);
+		mkt_act_again_as(rights);
+		commit(commits);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Connects, and tells whether batches may be transactions of their own. */
+static bool
+start(FunctionCallInfo fcinfo)
+{
+	bool		commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+
+	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
+	return commits;
+}
+
+static int
+argument_batch_size(FunctionCallInfo fcinfo, int argno)
+{
+	int			batch_size = argno < 0 || PG_ARGISNULL(argno) ? 2000 :
+		PG_GETARG_INT32(argno);
+
+	if (batch_size < 1)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("batch_size must be at least 1"));
+	return batch_size;
+}
+
+static TimestampTz
+argument_stop_at(FunctionCallInfo fcinfo, int argno)
+{
+	if (PG_ARGISNULL(argno))
+		return DT_NOEND;
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(GetCurrentTimestamp()),
+												   PG_GETARG_DATUM(argno)));
+}
+
+static void
+apply_all(bool commits, int batch_size, TimestampTz stop_at)
+{
+	ListCell   *cell;
+
+	foreach(cell, mkt_attachment_list())
+	{
+		Job			job = {
+			.table = *(MktAttachedTable *) lfirst(cell),
+			.now = mkt_now(),
+			.batch_size = batch_size,
+			.stop_at = stop_at,
+			.commits = commits
+		};
+
+		if (is_there(&job.table))
+			apply_table(&job);
+		if (GetCurrentTimestamp() >= stop_at)
+			break;
+	}
+}
+
+static void
+apply_table(Job *job)
+{
+	MktAttachment *attachment;
+	DueAccounts *due = find_due(job);
+
+	if (due->rows <= 0)
+		return;
+	attachment = mkt_attachment_of(job->table.contacts);
+	job->started_at = GetCurrentTimestamp();
+	job->rows_to_do = due->rows;
+	report_progress(job);
+	if (by_account_is_cheaper(job, attachment, due))
+		apply_by_account(job, due);
+	else
+		apply_by_block(job);
+	forget_progress(job);
+	commit(job->commits);
+}
+
+/* What the counts say is due. */
+static DueAccounts *
+find_due(Job *job)
+{
+	MemoryContext context = CurrentMemoryContext;
+	DueAccounts *due = palloc0(sizeof(DueAccounts));
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	const char *counts = mkt_qualified_name(job->table.count_table);
+	Form_pg_attribute att;
+
+	if (SPI_execute_with_args(psprintf("SELECT account, rows::pg_catalog.int8, (SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM ONLY %s AS t "
+									   "WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) FROM ("
+									   "SELECT account, account_name, pg_catalog.sum(n) AS rows FROM ONLY %s "
+									   "WHERE until OPERATOR(pg_catalog.>) '-infinity' AND until OPERATOR(pg_catalog.<) 'infinity' "
+									   "AND until OPERATOR(pg_catalog.<=) $1 GROUP BY account, account_name) AS d "
+									   "WHERE rows OPERATOR(pg_catalog.>) 0 ORDER BY account",
+									   counts, counts),
+							  1, (Oid[]) {TIMESTAMPTZOID},
+							  (Datum[]) {TimestampTzGetDatum(job->now)},
+							  NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read counts");
+	mkt_act_again_as(rights);
+
+	due->naccounts = SPI_processed;
+	due->account = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(Datum));
+	due->isnull = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(bool));
+	att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
+	for (int i = 0; i < due->naccounts; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int64		rows = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+		Datum		account = SPI_getbinval(row, desc, 1, &due->isnull[i]);
+
+		due->account[i] = due->isnull[i] ? (Datum) 0 :
+			datumCopy(account, att->attbyval, att->attlen);
+		due->rows += rows;
+		due->most = Max(due->most, rows);
+		due->all_rows += DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return due;
+}
+
+static bool
+by_account_is_cheaper(Job *job, const MktAttachment *attachment,
+					  const DueAccounts *due)
+{
+	Relation	rel = relation_open(job->table.contacts, AccessShareLock);
+	bool		has_index = false;
+	double		tuples = 0;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		has_index |= attachment->account &&
+			index->rd_index->indkey.values[0] == attachment->account &&
+			index->rd_index->indisvalid &&
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+		index_close(index, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	foreach(cell, leaves(job->table.contacts))
+	{
+		Relation	leaf = relation_open(lfirst_oid(cell), AccessShareLock);
+
+		tuples += Max(leaf->rd_rel->reltuples, 0);
+		relation_close(leaf, AccessShareLock);
+	}
+	return has_index && job->table.counted && due->most <= job->batch_size * 4L &&
+		(double) due->all_rows * INDEX_FACTOR < tuples;
+}
+
+/* One account after the other, as many in a batch as fill it. */
+static void
+apply_by_account(Job *job, const DueAccounts *due)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "mktcontacts apply",
+												  ALLOCSET_DEFAULT_SIZES);
+	bool		go_on = true;
+
+	for (int i = 0; i < due->naccounts && go_on; i++)
+	{
+		MemoryContext before = MemoryContextSwitchTo(context);
+		MktAttachment *attachment = mkt_attachment_of(job->table.contacts);
+		Oid			types[] = {TIMESTAMPTZOID, attachment->account_type};
+		Datum		values[] = {TimestampTzGetDatum(job->now), due->account[i]};
+		const char *account = mkt_attachment_column(attachment, attachment->account);
+		const char *where = due->isnull[i] ? psprintf("%s IS NULL", account) :
+			psprintf("%s OPERATOR(pg_catalog.=) $2", account);
+
+		go_on = end_batch(job, execute(job->table.contacts,
+									   update_to_non_marketing(attachment,
+															   job->table.contacts,
+															   where),
+									   due->isnull[i] ? 1 : 2, types, values));
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(context);
+	}
+}
+
+/* The whole table, one range of blocks after the other. */
+static void
+apply_by_block(Job *job)
+{
+	ListCell   *cell;
+
+	foreach(cell, leaves(job->table.contacts))
+	{
+		Oid			leaf = lfirst_oid(cell);
+		char	   *query = update_to_non_marketing(mkt_attachment_of(leaf), leaf,
+													"ctid OPERATOR(pg_catalog.>=) $2 AND ctid OPERATOR(pg_catalog.<) $3");
+
+		if (!go_through(job, leaf, query, true))
+			return;
+	}
+}
+
+/*
+ * Sets the contacts that a condition says to be marketing already.  Only those
+ * that were there when the table was attached have the source initial_state.
+ */
+static void
+fill_table(Job *job)
+{
+	char	   *condition = condition_of(job->table.contacts);
+	MktRights	rights;
+	ListCell   *cell;
+
+	foreach(cell, leaves(job->table.contacts))
+	{
+		Oid			leaf = lfirst_oid(cell);
+		MktAttachment *attachment = mkt_attachment_of(leaf);
+		char	   *status = mkt_attachment_column(attachment, attachment->status);
+		char	   *query = psprintf("UPDATE ONLY %s SET %s = 'marketing' "
+									 "WHERE ctid OPERATOR(pg_catalog.>=) $2 AND ctid OPERATOR(pg_catalog.<) $3 "
+									 "AND %s OPERATOR(pg_catalog.=) 'non_marketing' "
+									 "AND %s OPERATOR(pg_catalog.=) 'initial_state' "
+									 "AND $1 IS NOT NULL AND (%s)",
+									 mkt_qualified_name(leaf), status, status,
+									 mkt_attachment_column(attachment, attachment->source_type),
+									 condition);
+
+		go_through(job, leaf, query, false);
+	}
+	rights = mkt_act_as(mkt_extension_owner());
+	SPI_execute_with_args("UPDATE mkt.attachment SET filled = true WHERE contacts OPERATOR(pg_catalog.=) $1",
+						  1, (Oid[]) {OIDOID},
+						  (Datum[]) {ObjectIdGetDatum(job->table.contacts)},
+						  NULL, false, 0);
+	mkt_act_again_as(rights);
+	commit(job->commits);
+}
+
+static char *
+condition_of(Oid contacts)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	char	   *condition;
+
+	if (SPI_execute_with_args("SELECT already_marketing FROM mkt.attachment WHERE contacts OPERATOR(pg_catalog.=) $1",
+							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},
+							  NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read mkt.attachment");
+	condition = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	mkt_act_again_as(rights);
+	return condition ? condition : "false";
+}
+
+/* The table itself or, when it is partitioned, the partitions with rows. */
+static List *
+leaves(Oid contacts)
+{
+	List	   *found = NIL;
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(contacts, NoLock, NULL))
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
+			found = lappend_oid(found, lfirst_oid(cell));
+	return found;
+}
+
+/*
+ * Runs a query with the parameters instant, first and last place for ranges of
+ * blocks that hold about a batch.  False when it is time to stop.
+ */
+static bool
+go_through(Job *job, Oid leaf, const char *query, bool until_done)
+{
+	Relation	rel = try_relation_open(leaf, AccessShareLock);
+	BlockNumber nblocks;
+	BlockNumber step;
+	double		density;
+	Oid			types[] = {TIMESTAMPTZOID, TIDOID, TIDOID};
+	ItemPointerData from;
+	ItemPointerData to;
+	Datum		values[] = {
+		TimestampTzGetDatum(job->now), PointerGetDatum(&from), PointerGetDatum(&to)
+	};
+
+	if (rel == NULL)
+		return true;
+	nblocks = RelationGetNumberOfBlocks(rel);
+	density = rel->rd_rel->relpages > 0 && rel->rd_rel->reltuples > 0 ?
+		rel->rd_rel->reltuples / rel->rd_rel->relpages : 50;
+	step = Max(1, job->batch_size / Max(density, 1));
+	relation_close(rel, AccessShareLock);
+
+	for (BlockNumber block = 0; block < nblocks; block += Min(step, nblocks - block))
+	{
+		ItemPointerSet(&from, block, 0);
+		ItemPointerSet(&to, block + Min(step, nblocks - block), 0);
+		if (!end_batch(job, execute(leaf, query, lengthof(types), types, values)))
+			return false;
+		if (until_done && job->rows_done >= job->rows_to_do)
+			return false;
+	}
+	return true;
+}
+
+/* Runs an UPDATE of a contacts table as its owner. */
+static int64
+execute(Oid relid, const char *query, int nargs, Oid *types, Datum *values)
+{
+	MktRights	rights = mkt_act_as(mkt_owner_of(relid));
+
+	if (SPI_execute_with_args(query, nargs, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update contacts");
+	mkt_act_again_as(rights);
+	return SPI_processed;
+}
+
+/*
+ * The statement that takes contacts whose instant ($1) has passed, skipping the
+ * rows that somebody else has locked.
+ */
+static char *
+update_to_non_marketing(const MktAttachment *attachment, Oid relid,
+						const char *where)
+{
+	const char *only = get_rel_relkind(relid) == RELKIND_RELATION ? "ONLY " : "";
+	const char *name = mkt_qualified_name(relid);
+	const char *until = mkt_attachment_column(attachment, attachment->until);
+
+	return psprintf("UPDATE %s%s AS c SET %s = 'non_marketing', %s = false, %s = NULL "
+					"FROM (SELECT tableoid AS part, ctid AS place FROM %s%s "
+					"WHERE %s AND %s OPERATOR(pg_catalog.<=) $1 FOR NO KEY UPDATE SKIP LOCKED) AS due "
+					"WHERE c.ctid OPERATOR(pg_catalog.=) due.place AND c.tableoid OPERATOR(pg_catalog.=) due.part",
+					only, name,
+					mkt_attachment_column(attachment, attachment->status),
+					mkt_attachment_column(attachment, attachment->flag), until,
+					only, name, where, until);
+}
+
+/* Ends a batch that is full; false when the time is up. */
+static bool
+end_batch(Job *job, int64 rows)
+{
+	job->rows_done += rows;
+	job->in_batch += rows;
+	CHECK_FOR_INTERRUPTS();
+	if (job->in_batch >= job->batch_size)
+	{
+		job->in_batch = 0;
+		report_progress(job);
+		commit(job->commits);
+	}
+	return GetCurrentTimestamp() < job->stop_at;
+}
+
+/* What mkt.apply_progress shows; others see it from the next commit on. */
+static void
+report_progress(const Job *job)
+{
+	MktRights	rights;
+
+	if (!job->commits || job->started_at == 0)
+		return;
+	rights = mkt_act_as(mkt_extension_owner());
+	SPI_execute_with_args("SELECT mkt.report_progress($1, $2, $3, $4)", 4,
+						  (Oid[]) {OIDOID, TIMESTAMPTZOID, INT8OID, INT8OID},
+						  (Datum[]) {ObjectIdGetDatum(job->table.contacts),
+									 TimestampTzGetDatum(job->started_at),
+									 Int64GetDatum(job->rows_done),
+									 Int64GetDatum(job->rows_to_do)},
+						  NULL, false, 0);
+	mkt_act_again_as(rights);
+}
+
+static void
+forget_progress(const Job *job)
+{
+	MktRights	rights;
+
+	if (!job->commits)
+		return;
+	rights = mkt_act_as(mkt_extension_owner());
+	SPI_execute("DELETE FROM mkt.apply_run WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
+				false, 0);
+	mkt_act_again_as(rights);
+}
+
+static void
+commit(bool commits)
+{
+	if (commits)
+		SPI_commit();
+	else
+		CommandCounterIncrement();
+}
+
+/* Whether a table that was attached when the run began still is. */
+static bool
+is_there(const MktAttachedTable *table)
+{
+	return get_rel_name(table->contacts) != NULL &&
+		get_rel_name(table->count_table) != NULL &&
+		mkt_attachment_find(table->contacts) != NULL;
+}

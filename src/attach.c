@@ -1,0 +1,772 @@
+/*-------------------------------------------------------------------------
+ * attach.c
+ *	  mkt.attach() and mkt.detach().
+ *
+ * Attaching checks everything first and then runs plain DDL: as the caller, who
+ * must own the table, on the contacts table; as the extension's owner on what
+ * is the extension's.  The strong lock on the contacts table lasts until the
+ * caller's transaction ends, so nothing in between may scan a big table: the
+ * new columns take constants that PostgreSQL stores in the catalog, and the
+ * check constraint holds for new rows only.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/event_trigger.h"
+#include "compat.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_clause.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+/* A table of up to this many blocks is counted while it is being attached. */
+#define COUNT_AT_ONCE_BLOCKS 2048
+
+/* What mkt.attach() was asked for, checked. */
+typedef struct Attach
+{
+	Oid			contacts;
+	Relation	rel;			/* while arguments are checked */
+	char	   *name;			/* qualified and quoted */
+	AttrNumber	account_column;
+	char	   *account;		/* or this constant */
+	int			nkeys;
+	AttrNumber	keys[INDEX_MAX_KEYS];
+	char	   *already_marketing;
+	char	   *unsubscribed;
+	char	   *bounced;
+	bool		adopted;		/* some marketing columns were there */
+} Attach;
+
+typedef struct NewColumn
+{
+	const char *name;
+	const char *type;
+	Oid			type_oid;		/* invalid: mkt.status */
+	const char *constraint;		/* for the rows that are there */
+	const char *default_value;	/* where columns stay behind a detach */
+} NewColumn;
+
+/*
+ * Existing contacts are non-marketing, and their source says since when (F3).
+ * The defaults go away at once: they would hide that a statement named none.
+ */
+static const NewColumn new_columns[] = {
+	{"marketing_status", "mkt.status", InvalidOid, " NOT NULL DEFAULT 'non_marketing'", "'non_marketing'"},
+	{"marketing_until_next_update", "pg_catalog.bool", BOOLOID, " NOT NULL DEFAULT false", "false"},
+	{"marketing_until", "pg_catalog.timestamptz", TIMESTAMPTZOID, "", NULL},
+	{"marketing_source_type", "pg_catalog.text", TEXTOID, " DEFAULT 'initial_state'", NULL},
+	{"marketing_source_name", "pg_catalog.text", TEXTOID, "", NULL},
+};
+
+static const char *const triggers[] = {
+	MKT_TRIGGER_STATE, MKT_TRIGGER_COUNT, MKT_TRIGGER_RECOUNT, MKT_TRIGGER_POST,
+	MKT_TRIGGER_TRUNCATE
+};
+
+static Relation open_contacts(Oid contacts);
+static void read_arguments(FunctionCallInfo fcinfo, Attach *attach);
+static void check_kind(Attach *attach);
+static void check_not_inherited(Attach *attach);
+static AttrNumber find_column(Attach *attach, const char *argument,
+							  const char *column);
+static void check_type(Attach *attach, AttrNumber column, const char *what);
+static void find_key(Attach *attach, const char *key_column);
+static char *argument_condition(FunctionCallInfo fcinfo, int argno,
+								const char *argument, Relation rel);
+static Node *parse_expression(const char *argument, const char *condition);
+static bool attached_already(Attach *attach);
+static void check_columns(Attach *attach);
+static void add_columns(Attach *attach);
+static Oid	create_counts(Attach *attach);
+static void note_attachment(Attach *attach, Oid count_table);
+static void create_triggers(Attach *attach);
+static void first_count(Attach *attach, Oid count_table);
+static BlockNumber blocks_of(Oid contacts);
+static void run(const char *command,...) pg_attribute_printf(1, 2);
+static const char *column_name(Attach *attach, AttrNumber column);
+
+PG_FUNCTION_INFO_V1(mkt_attach);
+PG_FUNCTION_INFO_V1(mkt_detach);
+PG_FUNCTION_INFO_V1(mkt_contacts_dropped);
+
+/*
+ * mkt.attach(contacts, account_column, account, key_column, already_marketing,
+ *			  unsubscribed, bounced)
+ */
+Datum
+mkt_attach(PG_FUNCTION_ARGS)
+{
+	Attach		attach = {0};
+	Oid			count_table;
+	int			nestlevel;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("mkt.attach() needs a contacts table"));
+	attach.contacts = PG_GETARG_OID(0);
+	attach.rel = open_contacts(attach.contacts);
+	attach.name = mkt_qualified_name(attach.contacts);
+	check_kind(&attach);
+	read_arguments(fcinfo, &attach);
+	if (!attached_already(&attach))
+	{
+		check_columns(&attach);
+		relation_close(attach.rel, NoLock);
+
+		/* names in the commands below mean what they say */
+		nestlevel = NewGUCNestLevel();
+		set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+						  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		SPI_connect();
+		add_columns(&attach);
+		count_table = create_counts(&attach);
+		note_attachment(&attach, count_table);
+		create_triggers(&attach);
+		first_count(&attach, count_table);
+		SPI_finish();
+		AtEOXact_GUC(true, nestlevel);
+	}
+	else
+		relation_close(attach.rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/* mkt.detach(contacts, drop_columns) */
+Datum
+mkt_detach(PG_FUNCTION_ARGS)
+{
+	Oid			contacts = PG_GETARG_OID(0);
+	bool		drop_columns = PG_GETARG_BOOL(1);
+	Relation	rel = open_contacts(contacts);
+	MktAttachment *attachment = mkt_attachment_of(contacts);
+	char	   *name = mkt_qualified_name(contacts);
+	AttrNumber	columns[lengthof(new_columns)] = {
+		attachment->status, attachment->flag, attachment->until,
+		attachment->source_type, attachment->source_name
+	};
+	Oid			count_table = attachment->count_table;
+	StringInfoData alter;
+	MktRights	rights;
+
+	if (attachment->contacts != contacts)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_NOT_ATTACHED),
+				errmsg("table %s is a partition of an attached table", name),
+				errhint("SELECT mkt.detach(%s);",
+						quote_literal_cstr(mkt_qualified_name(attachment->contacts))));
+	initStringInfo(&alter);
+	appendStringInfo(&alter, "ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", name,
+					 MKT_CONSTRAINT);
+	for (size_t i = 0; i < lengthof(new_columns); i++)
+	{
+		char	   *column = mkt_attachment_column(attachment, columns[i]);
+
+		if (drop_columns)
+			appendStringInfo(&alter, ", DROP COLUMN %s", column);
+		else if (new_columns[i].default_value)
+			appendStringInfo(&alter, ", ALTER COLUMN %s SET DEFAULT %s", column,
+							 new_columns[i].default_value);
+	}
+	relation_close(rel, NoLock);
+
+	mkt_count_forget(count_table);
+	SPI_connect();
+	for (size_t i = 0; i < lengthof(triggers); i++)
+		run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
+	run("%s", alter.data);
+	rights = mkt_act_as(mkt_extension_owner());
+	run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u", contacts);
+	run("DROP TABLE %s", mkt_qualified_name(count_table));
+	mkt_act_again_as(rights);
+	SPI_finish();
+	CacheInvalidateRelcacheByRelid(contacts);
+	PG_RETURN_VOID();
+}
+
+/* Event trigger: forgets attached tables that a command dropped, with their counts. */
+Datum
+mkt_contacts_dropped(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_WRONG_CALL),
+				errmsg("mkt.contacts_dropped() is the function of event trigger mktcontacts_dropped"));
+	SPI_connect();
+	run("DELETE FROM mkt.attachment AS a "
+		"WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = a.contacts) "
+		"RETURNING (SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class AS c WHERE c.oid = a.count_table)");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		SPITupleTable *rows = SPI_tuptable;
+		uint64		nrows = SPI_processed;
+		char	   *count_table = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+
+		if (count_table)
+			run("DROP TABLE %s", count_table);
+		SPI_tuptable = rows;
+		SPI_processed = nrows;
+	}
+	SPI_finish();
+	PG_RETURN_NULL();
+}
+
+/* Who attaches must own the table; that is checked before the lock is asked for. */
+static Relation
+open_contacts(Oid contacts)
+{
+	Relation	rel;
+
+	if (get_rel_name(contacts) != NULL &&
+		!mkt_class_owned_by(contacts, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(contacts)),
+					   get_rel_name(contacts));
+	rel = try_relation_open(contacts, AccessExclusiveLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("table with OID %u does not exist", contacts));
+	return rel;
+}
+
+static void
+check_kind(Attach *attach)
+{
+	Relation	rel = attach->rel;
+	char		kind = rel->rd_rel->relkind;
+	const char *is = NULL;
+	const char *hint = "Attach the table that holds the contacts.";
+
+	if (kind == RELKIND_VIEW)
+		is = "a view";
+	else if (kind == RELKIND_MATVIEW)
+		is = "a materialized view";
+	else if (kind == RELKIND_FOREIGN_TABLE)
+		is = "a foreign table";
+	else if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		is = "not a table";
+	else if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+	{
+		is = "a temporary table";
+		hint = "Attach a table that stays.";
+	}
+	else if (IsCatalogRelation(rel))
+		is = "a system catalog";
+	else if (RelationGetNamespace(rel) == mkt_schema())
+		is = "a table of mktcontacts itself";
+	else if (rel->rd_rel->relispartition)
+	{
+		is = "a partition";
+		hint = psprintf("SELECT mkt.attach(%s, ...);",
+						quote_literal_cstr(mkt_qualified_name(get_partition_parent(RelationGetRelid(rel), false))));
+	}
+	if (is)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("cannot attach %s", attach->name),
+				errdetail("It is %s.", is),
+				errhint("%s", hint));
+	check_not_inherited(attach);
+}
+
+/* Triggers do not reach the children of plain inheritance. */
+static void
+check_not_inherited(Attach *attach)
+{
+	Relation	rel = attach->rel;
+
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		(find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL ||
+		 has_superclass(RelationGetRelid(rel))))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("cannot attach %s", attach->name),
+				errdetail("It takes part in table inheritance, through which triggers do not reach every row."),
+				errhint("Use a partitioned table, or ALTER TABLE ... NO INHERIT first."));
+}
+
+static void
+read_arguments(FunctionCallInfo fcinfo, Attach *attach)
+{
+	if (PG_ARGISNULL(1) == PG_ARGISNULL(2))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("mkt.attach() needs either account_column or account"),
+				errdetail("A column names each contact's account, or the whole table belongs to one."),
+				errhint("SELECT mkt.attach(%s, account_column => 'account_id');",
+						quote_literal_cstr(attach->name)));
+	if (PG_ARGISNULL(1))
+		attach->account = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	else
+	{
+		attach->account_column = find_column(attach, "account_column",
+											 NameStr(*PG_GETARG_NAME(1)));
+		check_type(attach, attach->account_column, "account");
+	}
+	find_key(attach, PG_ARGISNULL(3) ? NULL : NameStr(*PG_GETARG_NAME(3)));
+	attach->already_marketing = argument_condition(fcinfo, 4, "already_marketing",
+												   attach->rel);
+	attach->unsubscribed = argument_condition(fcinfo, 5, "unsubscribed", attach->rel);
+	attach->bounced = argument_condition(fcinfo, 6, "bounced", attach->rel);
+}
+
+static AttrNumber
+find_column(Attach *attach, const char *argument, const char *column)
+{
+	AttrNumber	attnum = get_attnum(attach->contacts, column);
+
+	if (attnum <= 0)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_COLUMN),
+				errmsg("column \"%s\" of table %s does not exist", column, attach->name),
+				errhint("Name a column of the table as %s; \\d %s lists them.",
+						argument, attach->name));
+	return attnum;
+}
+
+/* What accounts and keys can be, so that they can be named by text and compared. */
+static void
+check_type(Attach *attach, AttrNumber column, const char *what)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(attach->rel), column - 1);
+	Oid			base = getBaseType(att->atttypid);
+
+	if (att->attgenerated)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("column \"%s\" of table %s cannot name a contact's %s",
+					   NameStr(att->attname), attach->name, what),
+				errdetail("It is generated, and known only after the triggers that need it."),
+				errhint("Name the column from which it is generated, or an ordinary one."));
+	switch (base)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case UUIDOID:
+		case TEXTOID:
+		case VARCHAROID:
+			return;
+	}
+	if (!type_is_enum(base))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("column \"%s\" of table %s cannot name a contact's %s",
+					   NameStr(att->attname), attach->name, what),
+				errdetail("Its type is %s.", format_type_be(att->atttypid)),
+				errhint("It can be smallint, integer, bigint, uuid, text, varchar, an enum, or a domain over one of these."));
+}
+
+/* The columns by which users name a contact: the primary key, or one column. */
+static void
+find_key(Attach *attach, const char *key_column)
+{
+	Oid			primary;
+	Relation	index;
+
+	if (key_column)
+	{
+		attach->keys[attach->nkeys++] = find_column(attach, "key_column", key_column);
+		check_type(attach, attach->keys[0], "key");
+		if (!mkt_attachment_unique(attach->rel, attach->keys[0]))
+			ereport(ERROR,
+					errcode(ERRCODE_MKT_CANNOT_ATTACH),
+					errmsg("column \"%s\" of table %s is not unique", key_column,
+						   attach->name),
+					errdetail("It has no unique index of its own that covers every row."),
+					errhint("CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s);", attach->name,
+							quote_identifier(key_column)));
+		return;
+	}
+	RelationGetIndexList(attach->rel);
+	primary = attach->rel->rd_pkindex;
+	if (!OidIsValid(primary))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("table %s has no primary key", attach->name),
+				errdetail("Contacts have to be told apart."),
+				errhint("ALTER TABLE %s ADD PRIMARY KEY (...); or name a unique column as key_column.",
+						attach->name));
+	index = index_open(primary, AccessShareLock);
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+	{
+		AttrNumber	column = index->rd_index->indkey.values[i];
+
+		check_type(attach, column, "key");
+		if (column != attach->account_column)
+			attach->keys[attach->nkeys++] = column;
+	}
+	index_close(index, AccessShareLock);
+	if (attach->nkeys == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("the account is the primary key of table %s", attach->name),
+				errdetail("Every account would have one contact."),
+				errhint("Name the column by which contacts are told apart as key_column."));
+}
+
+/*
+ * A condition on the table's columns, checked and written out again with every
+ * name qualified, so that it means the same whoever evaluates it later.
+ */
+static char *
+argument_condition(FunctionCallInfo fcinfo, int argno, const char *argument,
+				   Relation rel)
+{
+	ParseState *state;
+	ParseNamespaceItem *item;
+	Node	   *condition;
+	char	   *written;
+	int			nestlevel;
+
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	condition = parse_expression(argument, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
+	state = make_parsestate(NULL);
+	item = addRangeTableEntryForRelation(state, rel, AccessShareLock, NULL, false, true);
+	addNSItemToQuery(state, item, true, true, true);
+	condition = transformWhereClause(state, condition, EXPR_KIND_WHERE,
+									 argument);
+
+	nestlevel = NewGUCNestLevel();
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	written = deparse_expression(condition,
+								 deparse_context_for(RelationGetRelationName(rel),
+													 RelationGetRelid(rel)),
+								 false, false);
+	AtEOXact_GUC(true, nestlevel);
+	return written;
+}
+
+/* One expression, and nothing around it. */
+static Node *
+parse_expression(const char *argument, const char *condition)
+{
+	List	   *parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select = castNode(SelectStmt,
+								  linitial_node(RawStmt, parsed)->stmt);
+
+	if (list_length(select->targetList) != 1 || select->distinctClause ||
+		select->intoClause || select->fromClause || select->whereClause ||
+		select->groupClause || select->havingClause || select->windowClause ||
+		select->valuesLists || select->sortClause || select->limitOffset ||
+		select->limitCount || select->lockingClause || select->withClause ||
+		select->op != SETOP_NONE)
+		ereport(ERROR,
+				errcode(ERRCODE_SYNTAX_ERROR),
+				errmsg("%s is not a condition: %s", argument, condition),
+				errhint("Write it as after WHERE, for example %s => 'unsubscribed_at IS NOT NULL'.",
+						argument));
+	return linitial_node(ResTarget, select->targetList)->val;
+}
+
+/*
+ * Attaching again changes nothing and says so, if it asks for what is there.
+ */
+static bool
+attached_already(Attach *attach)
+{
+	MktAttachment *attachment = mkt_attachment_find(attach->contacts);
+	bool		same;
+
+	if (attachment == NULL)
+		return false;
+	same = attachment->account == attach->account_column &&
+		attachment->nkeys == attach->nkeys &&
+		memcmp(attachment->keys, attach->keys,
+			   attach->nkeys * sizeof(AttrNumber)) == 0 &&
+		(attach->account == NULL ||
+		 (attachment->constant_account &&
+		  strcmp(attach->account,
+				 TextDatumGetCString(attachment->constant_account)) == 0));
+	if (!same)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_NOT_ATTACHED),
+				errmsg("table %s is attached in another way", attach->name),
+				errdetail("Its account or its key is another one."),
+				errhint("SELECT mkt.detach(%s); keeps the columns and what they say; then attach again.",
+						quote_literal_cstr(attach->name)));
+	ereport(NOTICE,
+			errmsg("table %s is attached already, nothing changed", attach->name));
+	return true;
+}
+
+/* Columns of our names must have our types. */
+static void
+check_columns(Attach *attach)
+{
+	for (size_t i = 0; i < lengthof(new_columns); i++)
+	{
+		AttrNumber	attnum = get_attnum(attach->contacts,
+										new_columns[i].name);
+		Oid			type = new_columns[i].type_oid;
+
+		if (attnum == InvalidAttrNumber)
+			continue;
+		attach->adopted = true;
+		if (!OidIsValid(type))
+			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+								   CStringGetDatum("status"),
+								   ObjectIdGetDatum(mkt_schema()));
+		if (get_atttype(attach->contacts, attnum) != type)
+			ereport(ERROR,
+					errcode(ERRCODE_MKT_CANNOT_ATTACH),
+					errmsg("table %s has a column \"%s\" already", attach->name,
+						   new_columns[i].name),
+					errdetail("Its type is %s and has to be %s.",
+							  format_type_be(get_atttype(attach->contacts, attnum)),
+							  format_type_be(type)),
+					errhint("ALTER TABLE %s RENAME COLUMN %s TO ...;", attach->name,
+							new_columns[i].name));
+	}
+	if (attach->adopted && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				errmsg("table %s has marketing columns, and is attached in READ COMMITTED transactions only",
+					   attach->name),
+				errhint("BEGIN ISOLATION LEVEL READ COMMITTED;"));
+}
+
+static void
+add_columns(Attach *attach)
+{
+	StringInfoData add;
+	StringInfoData alter;
+
+	initStringInfo(&add);
+	initStringInfo(&alter);
+	for (size_t i = 0; i < lengthof(new_columns); i++)
+	{
+		const NewColumn *column = &new_columns[i];
+		bool		exists = get_attnum(attach->contacts,
+										column->name) != InvalidAttrNumber;
+
+		if (!exists)
+			appendStringInfo(&add, "%s ADD COLUMN %s %s%s", add.len ? "," : "",
+							 column->name, column->type, column->constraint);
+		else if (column->default_value)
+			appendStringInfo(&add, "%s ALTER COLUMN %s SET NOT NULL",
+							 add.len ? "," : "", column->name);
+		appendStringInfo(&alter, "ALTER COLUMN %s DROP DEFAULT, ", column->name);
+	}
+	run("ALTER TABLE %s%s", attach->name, add.data);
+
+	/* S3 */
+	run("ALTER TABLE %s %sADD CONSTRAINT %s CHECK ("
+		"marketing_until_next_update = (marketing_until IS NOT NULL) AND "
+		"(marketing_until IS NULL OR marketing_status = 'marketing')) NOT VALID",
+		attach->name, alter.data, MKT_CONSTRAINT);
+}
+
+/* The table of this table's counts, with the account's own type. */
+static Oid
+create_counts(Attach *attach)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	char	   *name;
+	char	   *type = "pg_catalog.text";
+	char	   *collate = "";
+	bool		unlogged = get_rel_persistence(attach->contacts) == RELPERSISTENCE_UNLOGGED;
+	Oid			count_table;
+
+	name = ChooseRelationName(get_namespace_name(get_rel_namespace(attach->contacts)),
+							  get_rel_name(attach->contacts), "count", mkt_schema(), false);
+	if (attach->account_column)
+	{
+		Oid			type_oid;
+		int32		typmod;
+		Oid			collation;
+
+		get_atttypetypmodcoll(attach->contacts, attach->account_column, &type_oid, &typmod,
+							  &collation);
+		type = format_type_be_qualified(type_oid);
+		if (OidIsValid(collation))
+			collate = psprintf(" COLLATE %s", generate_collation_name(collation));
+	}
+	run("CREATE %sTABLE mkt.%s (account %s%s) INHERITS (mkt.contact_count) "
+		"WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
+		unlogged ? "UNLOGGED " : "", quote_identifier(name), type, collate);
+	run("CREATE INDEX ON mkt.%s (account_name)", quote_identifier(name));
+	run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
+		quote_identifier(name));
+	run("COMMENT ON TABLE mkt.%s IS %s", quote_identifier(name),
+		quote_literal_cstr(psprintf("Counts of %s. Written by its triggers.",
+									attach->name)));
+	mkt_act_again_as(rights);
+	count_table = get_relname_relid(name, mkt_schema());
+	return count_table;
+}
+
+static void
+note_attachment(Attach *attach, Oid count_table)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	Datum		values[] = {
+		ObjectIdGetDatum(attach->contacts),
+		ObjectIdGetDatum(count_table),
+		attach->account ? CStringGetTextDatum(attach->account) : (Datum) 0,
+		attach->already_marketing ? CStringGetTextDatum(attach->already_marketing) : (Datum) 0,
+		attach->unsubscribed ? CStringGetTextDatum(attach->unsubscribed) : (Datum) 0,
+		attach->bounced ? CStringGetTextDatum(attach->bounced) : (Datum) 0
+	};
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	char		nulls[lengthof(values)];
+
+	for (size_t i = 0; i < lengthof(values); i++)
+		nulls[i] = values[i] ? ' ' : 'n';
+	if (SPI_execute_with_args("INSERT INTO mkt.attachment (contacts, count_table, account, "
+							  "already_marketing, filled, unsubscribed, bounced) "
+							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6) "
+							  "ON CONFLICT (contacts) DO UPDATE SET count_table = EXCLUDED.count_table, "
+							  "account = EXCLUDED.account, counted = false",
+							  lengthof(values), types, values, nulls, false,
+							  0) != SPI_OK_INSERT)
+		elog(ERROR, "could not note the attachment");
+	mkt_act_again_as(rights);
+}
+
+/* Their names put them in order, and after most of the user's own. */
+static void
+create_triggers(Attach *attach)
+{
+	StringInfoData columns;
+	StringInfoData changed;
+
+	initStringInfo(&columns);
+	initStringInfo(&changed);
+	if (attach->account_column)
+	{
+		const char *account = column_name(attach, attach->account_column);
+
+		appendStringInfo(&columns, "%s, ", account);
+		appendStringInfo(&changed, "OLD.%s IS DISTINCT FROM NEW.%s OR ", account, account);
+	}
+	for (size_t i = 0; i < lengthof(new_columns); i++)
+		appendStringInfo(&columns, "%s%s", i ? ", " : "", new_columns[i].name);
+	for (int i = 0; i < attach->nkeys; i++)
+		appendStringInfo(&columns, ", %s", column_name(attach, attach->keys[i]));
+
+	run("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s "
+		"FOR EACH ROW EXECUTE FUNCTION mkt.contact_state()",
+		MKT_TRIGGER_STATE, attach->name);
+	run("CREATE TRIGGER %s AFTER INSERT OR DELETE ON %s "
+		"FOR EACH ROW EXECUTE FUNCTION mkt.contact_count()",
+		MKT_TRIGGER_COUNT, attach->name);
+	run("CREATE TRIGGER %s AFTER UPDATE ON %s "
+		"FOR EACH ROW WHEN (%sOLD.marketing_status IS DISTINCT FROM NEW.marketing_status "
+		"OR OLD.marketing_until IS DISTINCT FROM NEW.marketing_until) "
+		"EXECUTE FUNCTION mkt.contact_recount()",
+		MKT_TRIGGER_RECOUNT, attach->name, changed.data);
+	run("CREATE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE OF %s ON %s "
+		"FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_post()",
+		MKT_TRIGGER_POST, columns.data, attach->name);
+	run("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
+		"FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_truncate()",
+		MKT_TRIGGER_TRUNCATE, attach->name);
+}
+
+/*
+ * Columns that were there say who is marketing, and are counted before anybody
+ * writes.  Otherwise everybody is non-marketing, and how many they are can wait.
+ */
+static void
+first_count(Attach *attach, Oid count_table)
+{
+	MktAttachedTable table = {
+		.contacts = attach->contacts,
+		.count_table = count_table,
+		.counted = true
+	};
+
+	CommandCounterIncrement();
+	if (attach->adopted)
+		mkt_verify_repair(&table);
+	else if (!IsolationUsesXactSnapshot() &&
+			 blocks_of(attach->contacts) <= COUNT_AT_ONCE_BLOCKS)
+		mkt_verify_count(&table);
+	else
+		ereport(NOTICE,
+				errmsg("the non-marketing contacts of table %s will be counted by the next mkt.run()",
+					   attach->name),
+				errhint("CALL mkt.run();"));
+	if (attach->already_marketing)
+		ereport(NOTICE,
+				errmsg("the contacts that already are marketing will be set so by the next mkt.run()"),
+				errhint("CALL mkt.fill_already_marketing(%s);",
+						quote_literal_cstr(attach->name)));
+}
+
+static BlockNumber
+blocks_of(Oid contacts)
+{
+	BlockNumber blocks = 0;
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(contacts, NoLock, NULL))
+	{
+		Relation	rel = relation_open(lfirst_oid(cell), NoLock);
+
+		if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+			blocks += RelationGetNumberOfBlocks(rel);
+		relation_close(rel, NoLock);
+	}
+	return blocks;
+}
+
+/* Runs one command, whose names are quoted already. */
+static void
+run(const char *command,...)
+{
+	StringInfoData buffer;
+	int			needed;
+
+	initStringInfo(&buffer);
+	for (;;)
+	{
+		va_list		args;
+
+		va_start(args, command);
+		needed = appendStringInfoVA(&buffer, command, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buffer, needed);
+	}
+	if (SPI_execute(buffer.data, false, 0) < 0)
+		elog(ERROR, "could not run: %s", buffer.data);
+	pfree(buffer.data);
+}
+
+static const char *
+column_name(Attach *attach, AttrNumber column)
+{
+	return quote_identifier(get_attname(attach->contacts, column, false));
+}

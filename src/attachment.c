@@ -1,0 +1,333 @@
+/*-------------------------------------------------------------------------
+ * attachment.c
+ *	  What is attached: mkt.attachment and the triggers, as a struct.
+ *
+ * Called for every row by the triggers, so the answer is kept in a backend
+ * cache.  An entry is marked invalid by any invalidation of its table, of the
+ * attached table above it or of its counts, and refilled at its next use; it
+ * never moves and is never freed, so that a pointer to it stays good.
+ *
+ * The columns stand in the column list of the trigger mkt_90_post: PostgreSQL
+ * keeps that list right through renames, dumps and restores.  Their order there
+ * is account (unless the whole table belongs to one), status, flag, until,
+ * source type, source name, key columns.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/partition.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+/* The columns of mkt.attachment that are read here. */
+#define ATT_CONTACTS	1
+#define ATT_COUNT_TABLE	2
+#define ATT_ACCOUNT		3
+#define ATT_COUNTED		4
+#define ATT_FILLED		5
+
+/* What stands before the key columns in the trigger's list. */
+#define COLUMNS_OF_STATE 5
+
+static HTAB *cache = NULL;
+
+static bool fill(MktAttachment *entry);
+static bool read_row(Oid relid, MktAttachment *entry);
+static bool read_columns(MktAttachment *entry);
+static const Trigger *post_trigger(Relation contacts);
+static AttrNumber same_column(Relation contacts, Oid relid, AttrNumber column);
+static Oid	label(Oid type, const char *name);
+static void forget(Datum arg, Oid relid);
+
+/* The attachment to which a table with our triggers belongs. */
+MktAttachment *
+mkt_attachment_of(Oid relid)
+{
+	MktAttachment *entry = mkt_attachment_find(relid);
+
+	if (entry == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_NOT_ATTACHED),
+				errmsg("table %s is not attached", mkt_qualified_name(relid)),
+				errdetail("Nothing counts the contacts of this table."),
+				errhint("SELECT mkt.attach(%s, account_column => ...);",
+						quote_literal_cstr(mkt_qualified_name(relid))));
+	return entry;
+}
+
+/* The same, or NULL for a table that is not attached. */
+MktAttachment *
+mkt_attachment_find(Oid relid)
+{
+	MktAttachment *entry;
+	bool		found;
+
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->valid = false;
+		entry->context = NULL;
+	}
+	if (!entry->valid && !fill(entry))
+		return NULL;
+	return entry;
+}
+
+/*
+ * Fills an entry.  It counts as valid from before the catalogs are read, so
+ * that an invalidation that arrives meanwhile is not lost.
+ */
+static bool
+fill(MktAttachment *entry)
+{
+	List	   *path;
+	ListCell   *cell;
+	bool		found;
+
+	if (entry->context == NULL)
+		entry->context = AllocSetContextCreate(CacheMemoryContext,
+											   "mktcontacts attachment",
+											   ALLOCSET_SMALL_SIZES);
+	else
+		MemoryContextReset(entry->context);
+	entry->contacts = InvalidOid;
+	entry->count_table = InvalidOid;
+	entry->valid = true;
+
+	found = read_row(entry->relid, entry);
+	if (!found && get_rel_relispartition(entry->relid))
+	{
+		path = get_partition_ancestors(entry->relid);
+		foreach(cell, path)
+			if ((found = read_row(lfirst_oid(cell), entry)))
+				break;
+		list_free(path);
+	}
+	if (!found || !read_columns(entry))
+		entry->valid = false;
+	return found && entry->valid;
+}
+
+/* Reads the row of mkt.attachment for a table, if there is one. */
+static bool
+read_row(Oid relid, MktAttachment *entry)
+{
+	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, ATT_CONTACTS, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, mkt_relation("attachment_pkey"), true, NULL,
+							  1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		MemoryContext before = MemoryContextSwitchTo(entry->context);
+		bool		isnull;
+		Datum		account;
+
+		entry->contacts = relid;
+		entry->count_table =
+			DatumGetObjectId(heap_getattr(tuple, ATT_COUNT_TABLE, desc, &isnull));
+		account = heap_getattr(tuple, ATT_ACCOUNT, desc, &isnull);
+		entry->constant_account = isnull ? (Datum) 0 :
+			PointerGetDatum(PG_DETOAST_DATUM_COPY(account));
+		found = true;
+		MemoryContextSwitchTo(before);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* Reads which columns are which; false when the triggers are not there. */
+static bool
+read_columns(MktAttachment *entry)
+{
+	Relation	contacts = try_relation_open(entry->contacts, AccessShareLock);
+	const Trigger *trigger = contacts ? post_trigger(contacts) : NULL;
+	int			first = entry->constant_account ? 0 : 1;
+	AttrNumber	column[COLUMNS_OF_STATE + 1 + INDEX_MAX_KEYS];
+	Oid			status_type;
+
+	if (trigger == NULL || trigger->tgnattr < first + COLUMNS_OF_STATE + 1)
+	{
+		if (contacts)
+			relation_close(contacts, AccessShareLock);
+		return false;
+	}
+	for (int i = 0; i < trigger->tgnattr; i++)
+		column[i] = same_column(contacts, entry->relid, trigger->tgattr[i]);
+
+	entry->account = first ? column[0] : InvalidAttrNumber;
+	entry->status = column[first];
+	entry->flag = column[first + 1];
+	entry->until = column[first + 2];
+	entry->source_type = column[first + 3];
+	entry->source_name = column[first + 4];
+	entry->nkeys = trigger->tgnattr - first - COLUMNS_OF_STATE;
+	memcpy(entry->keys, column + first + COLUMNS_OF_STATE,
+		   entry->nkeys * sizeof(AttrNumber));
+
+	entry->account_type = first ? get_atttype(entry->relid, entry->account) : TEXTOID;
+	get_typlenbyval(entry->account_type, &entry->account_len,
+					&entry->account_by_value);
+	status_type = get_atttype(entry->relid, entry->status);
+	entry->marketing = label(status_type, "marketing");
+	entry->non_marketing = label(status_type, "non_marketing");
+	relation_close(contacts, AccessShareLock);
+	return true;
+}
+
+static const Trigger *
+post_trigger(Relation contacts)
+{
+	if (contacts->trigdesc)
+		for (int i = 0; i < contacts->trigdesc->numtriggers; i++)
+			if (strcmp(contacts->trigdesc->triggers[i].tgname,
+					   MKT_TRIGGER_POST) == 0)
+				return &contacts->trigdesc->triggers[i];
+	return NULL;
+}
+
+/* A partition may have the columns of its parent in other places. */
+static AttrNumber
+same_column(Relation contacts, Oid relid, AttrNumber column)
+{
+	if (RelationGetRelid(contacts) == relid)
+		return column;
+	return get_attnum(relid, NameStr(TupleDescAttr(RelationGetDescr(contacts),
+												   column - 1)->attname));
+}
+
+static Oid
+label(Oid type, const char *name)
+{
+	Oid			oid = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
+									  ObjectIdGetDatum(type),
+									  CStringGetDatum(name));
+
+	if (!OidIsValid(oid))
+		elog(ERROR, "type %u has no label \"%s\"", type, name);
+	return oid;
+}
+
+/* The attached tables, a list of MktAttachedTable. */
+List *
+mkt_attachment_list(void)
+{
+	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List	   *list = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		MktAttachedTable *table = palloc(sizeof(MktAttachedTable));
+		bool		isnull;
+
+		table->contacts =
+			DatumGetObjectId(heap_getattr(tuple, ATT_CONTACTS, desc, &isnull));
+		table->count_table =
+			DatumGetObjectId(heap_getattr(tuple, ATT_COUNT_TABLE, desc, &isnull));
+		table->counted =
+			DatumGetBool(heap_getattr(tuple, ATT_COUNTED, desc, &isnull));
+		table->filled =
+			DatumGetBool(heap_getattr(tuple, ATT_FILLED, desc, &isnull));
+		list = lappend(list, table);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return list;
+}
+
+/* Whether one column alone tells all rows of a table apart. */
+bool
+mkt_attachment_unique(Relation rel, AttrNumber column)
+{
+	bool		unique = false;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+
+		unique |= form->indisunique && form->indisvalid && form->indimmediate &&
+			form->indnkeyatts == 1 && form->indkey.values[0] == column &&
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+		index_close(index, AccessShareLock);
+	}
+	return unique;
+}
+
+/* A column's quoted name, for building a query. */
+char *
+mkt_attachment_column(const MktAttachment *attachment, AttrNumber column)
+{
+	return pstrdup(quote_identifier(get_attname(attachment->relid, column,
+												false)));
+}
+
+/* A table's schema-qualified, quoted name. */
+char *
+mkt_qualified_name(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return psprintf("%u", relid);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  name);
+}
+
+void
+mkt_attachment_init(void)
+{
+	HASHCTL		control = {
+		.keysize = sizeof(Oid),
+		.entrysize = sizeof(MktAttachment),
+		.hcxt = CacheMemoryContext
+	};
+
+	if (!CacheMemoryContext)
+		CreateCacheMemoryContext();
+	control.hcxt = CacheMemoryContext;
+	cache = hash_create("mktcontacts attachments", 16, &control,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+}
+
+static void
+forget(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	MktAttachment *entry;
+
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (relid == InvalidOid || relid == entry->relid ||
+			relid == entry->contacts || relid == entry->count_table)
+			entry->valid = false;
+}

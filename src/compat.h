@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ * compat.h
+ *	  Every difference between PostgreSQL versions that mktcontacts meets.
+ *-------------------------------------------------------------------------
+ */
+#ifndef MKT_COMPAT_H
+#define MKT_COMPAT_H
+
+#include "postgres.h"
+
+#include "utils/datetime.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 150000
+#error "mktcontacts needs PostgreSQL 15 or later"
+#endif
+
+/* PostgreSQL 16 added an argument that tells more about what is wrong. */
+static inline int
+mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
+					struct pg_tm *tm, fsec_t *fsec, int *tz)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
+#else
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
+#endif
+}
+
+/* PostgreSQL 16 merged the ACL checks of most objects into one function. */
+#if PG_VERSION_NUM >= 160000
+#define mkt_class_owned_by(relid, roleid) \
+	object_ownercheck(RelationRelationId, relid, roleid)
+#else
+#define mkt_class_owned_by(relid, roleid) \
+	pg_class_ownercheck(relid, roleid)
+#endif
+
+/* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */
+#if PG_VERSION_NUM >= 160000
+#define mkt_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define mkt_guc_malloc(size) malloc(size)
+#endif
+
+#endif							/* MKT_COMPAT_H */

@@ -1,0 +1,321 @@
+/*-------------------------------------------------------------------------
+ * contact.c
+ *	  The triggers on an attached contacts table.
+ *
+ *	BEFORE ROW   mkt_10_state		what is the new state, until when?
+ *	AFTER ROW    mkt_80_count		inserted, deleted: one more, one fewer
+ *	AFTER ROW    mkt_85_recount		updated: one fewer there, one more here
+ *	AFTER STMT   mkt_90_post		the sums become rows
+ *	AFTER STMT   mkt_95_truncate	the counts begin anew
+ *
+ * Every change of a contact, whoever makes it, is an ordinary statement on the
+ * table and passes through here; nothing else writes counts.  They count what
+ * is stored in the end, so other triggers may change or skip rows.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/htup_details.h"
+#include "access/tupdesc.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+/* A contact's marketing columns and account, as one version of it has them. */
+typedef struct Contact
+{
+	MktColumns	columns;
+	bool		columns_null;	/* status or flag is null */
+	bool		status_null;
+	TimestampTz until;			/* as S2 counts it; stored null is M or N */
+	bool		until_null;
+	Datum		account;
+	bool		account_null;
+} Contact;
+
+static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function,
+								   bool right);
+static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
+						 Contact *contact);
+static HeapTuple insert_contact(TriggerData *trigger,
+								const MktAttachment *attachment);
+static HeapTuple update_contact(TriggerData *trigger,
+								const MktAttachment *attachment);
+static bool same_account(const MktAttachment *attachment, const Contact *a,
+						 const Contact *b);
+static HeapTuple store_state(const MktAttachment *attachment, HeapTuple tuple,
+							 TupleDesc desc, const Contact *contact,
+							 MktState state, TimestampTz until);
+static void check_not_demoted(const Contact *before, const Contact *after,
+							  Relation rel);
+
+PG_FUNCTION_INFO_V1(mkt_contact_state);
+PG_FUNCTION_INFO_V1(mkt_contact_count);
+PG_FUNCTION_INFO_V1(mkt_contact_recount);
+PG_FUNCTION_INFO_V1(mkt_contact_post);
+PG_FUNCTION_INFO_V1(mkt_contact_truncate);
+
+#define FIRED(fcinfo) (((TriggerData *) (fcinfo)->context)->tg_event)
+
+/* BEFORE INSERT OR UPDATE, each row: the state that the row will have. */
+Datum
+mkt_contact_state(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		check_protocol(fcinfo, "contact_state",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_BEFORE(FIRED(fcinfo)) &&
+					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+					   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
+	MktAttachment *attachment =
+		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		return PointerGetDatum(insert_contact(trigger, attachment));
+	return PointerGetDatum(update_contact(trigger, attachment));
+}
+
+/* AFTER INSERT OR DELETE, each row (T4, T10). */
+Datum
+mkt_contact_count(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		check_protocol(fcinfo, "contact_count",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+					   !TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
+	MktAttachment *attachment =
+		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	Contact		contact;
+
+	read_contact(attachment, trigger->tg_trigslot, &contact);
+	mkt_count_add(attachment, contact.account, contact.account_null, contact.until,
+				  TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 1 : -1);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER UPDATE, each row of which account, status or instant changed. */
+Datum
+mkt_contact_recount(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		check_protocol(fcinfo, "contact_recount",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+					   TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
+	MktAttachment *attachment =
+		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	Contact		before;
+	Contact		after;
+
+	read_contact(attachment, trigger->tg_trigslot, &before);
+	read_contact(attachment, trigger->tg_newslot, &after);
+	check_not_demoted(&before, &after, trigger->tg_relation);
+	mkt_count_add(attachment, before.account, before.account_null, before.until, -1);
+	mkt_count_add(attachment, after.account, after.account_null, after.until, 1);
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER INSERT OR DELETE OR UPDATE, each statement. */
+Datum
+mkt_contact_post(PG_FUNCTION_ARGS)
+{
+	check_protocol(fcinfo, "contact_post",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_FOR_STATEMENT(FIRED(fcinfo)));
+	mkt_count_post();
+	return PointerGetDatum(NULL);
+}
+
+/* AFTER TRUNCATE. */
+Datum
+mkt_contact_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger =
+		check_protocol(fcinfo, "contact_truncate",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+					   TRIGGER_FIRED_BY_TRUNCATE(FIRED(fcinfo)));
+	MktAttachment *attachment =
+		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	MktRights	rights;
+
+	mkt_count_forget(attachment->count_table);
+	SPI_connect();
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute(psprintf("TRUNCATE ONLY %s",
+							 mkt_qualified_name(attachment->count_table)),
+					false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not truncate the counts");
+	mkt_act_again_as(rights);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+static TriggerData *
+check_protocol(FunctionCallInfo fcinfo, const char *function, bool right)
+{
+	if (!right)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_WRONG_CALL),
+				errmsg("mkt.%s() works only in the trigger that mkt.attach() creates",
+					   function));
+	return (TriggerData *) fcinfo->context;
+}
+
+static void
+read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
+			 Contact *contact)
+{
+	bool		flag_null;
+	Datum		status;
+	Datum		until;
+
+	contact->account = attachment->constant_account;
+	contact->account_null = false;
+	if (attachment->account)
+		contact->account = slot_getattr(slot, attachment->account,
+										&contact->account_null);
+	status = slot_getattr(slot, attachment->status, &contact->status_null);
+	contact->columns.marketing = !contact->status_null &&
+		DatumGetObjectId(status) == attachment->marketing;
+	contact->columns.flag = DatumGetBool(slot_getattr(slot, attachment->flag,
+													  &flag_null)) && !flag_null;
+	contact->columns_null = contact->status_null || flag_null;
+
+	until = slot_getattr(slot, attachment->until, &contact->until_null);
+	if (!contact->columns.marketing)
+		contact->until = DT_NOBEGIN;
+	else if (contact->until_null)
+		contact->until = DT_NOEND;
+	else
+		contact->until = DatumGetTimestampTz(until);
+}
+
+/*
+ * T10.  A row that names no status gets the default of the tool that creates
+ * it, which without a tool is non-marketing.
+ */
+static HeapTuple
+insert_contact(TriggerData *trigger, const MktAttachment *attachment)
+{
+	Contact		contact;
+	MktState	state;
+	TimestampTz until = DT_NOBEGIN;
+
+	read_contact(attachment, trigger->tg_trigslot, &contact);
+	state = mkt_state_next(MKT_NON_MARKETING,
+						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING),
+											 contact.columns));
+	if (state == MKT_PENDING)
+		until = mkt_account_next_update(attachment, contact.account,
+										contact.account_null);
+	return store_state(attachment, trigger->tg_trigtuple,
+					   RelationGetDescr(trigger->tg_relation), &contact, state,
+					   until);
+}
+
+/* T1, T2, T5, T12: what the statement changed decides what it asks. */
+static HeapTuple
+update_contact(TriggerData *trigger, const MktAttachment *attachment)
+{
+	Contact		before;
+	Contact		after;
+	MktState	from;
+	MktState	to;
+	TimestampTz until;
+
+	read_contact(attachment, trigger->tg_trigslot, &before);
+	read_contact(attachment, trigger->tg_newslot, &after);
+	if (before.columns.marketing == after.columns.marketing &&
+		before.columns.flag == after.columns.flag &&
+		before.until_null == after.until_null && before.until == after.until &&
+		!after.columns_null && same_account(attachment, &before, &after))
+		return trigger->tg_newtuple;
+
+	/* a null that was asked for is NOT NULL's to refuse */
+	if (after.columns_null)
+		return trigger->tg_newtuple;
+
+	/* S1: an instant that has passed makes the row non-marketing first */
+	from = mkt_state_at(before.until, mkt_now());
+	if (from == MKT_NON_MARKETING && before.columns.flag == after.columns.flag &&
+		before.columns.marketing == after.columns.marketing)
+		to = MKT_NON_MARKETING;
+	else
+		to = mkt_state_next(from, mkt_state_request(mkt_state_columns(from),
+													after.columns));
+
+	until = before.until;
+	if (to == MKT_PENDING &&
+		(from != MKT_PENDING || before.until_null != after.until_null ||
+		 before.until != after.until || !same_account(attachment, &before, &after)))
+		until = mkt_account_next_update(attachment, after.account,
+										after.account_null);
+	return store_state(attachment, trigger->tg_newtuple,
+					   RelationGetDescr(trigger->tg_relation), &after, to, until);
+}
+
+static bool
+same_account(const MktAttachment *attachment, const Contact *a, const Contact *b)
+{
+	if (a->account_null || b->account_null)
+		return a->account_null == b->account_null;
+	return datum_image_eq(a->account, b->account, attachment->account_by_value,
+						  attachment->account_len);
+}
+
+/* Writes a state into a row, unless the row says it already. */
+static HeapTuple
+store_state(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc,
+			const Contact *contact, MktState state, TimestampTz until)
+{
+	MktColumns	columns = mkt_state_columns(state);
+	bool		until_null = state != MKT_PENDING;
+	int			attnums[3] = {
+		attachment->status, attachment->flag, attachment->until
+	};
+	Datum		values[3] = {
+		ObjectIdGetDatum(columns.marketing ? attachment->marketing :
+						 attachment->non_marketing),
+		BoolGetDatum(columns.flag),
+		TimestampTzGetDatum(until)
+	};
+	bool		nulls[3] = {false, false, until_null};
+
+	if (!contact->columns_null &&
+		contact->columns.marketing == columns.marketing &&
+		contact->columns.flag == columns.flag &&
+		contact->until_null == until_null &&
+		(until_null || contact->until == until))
+		return tuple;
+	return heap_modify_tuple_by_cols(tuple, desc, 3, attnums, values, nulls);
+}
+
+/*
+ * T8: no way down inside a period.  mkt_10_state sees to that; only a trigger
+ * that fires after it can have gone around it.
+ */
+static void
+check_not_demoted(const Contact *before, const Contact *after, Relation rel)
+{
+	TimestampTz now = mkt_now();
+
+	if (mkt_state_at(after->until, now) == MKT_NON_MARKETING &&
+		mkt_state_at(before->until, now) != MKT_NON_MARKETING)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_DEMOTED_AT_ONCE),
+				errmsg("a contact of table %s was made non-marketing at once",
+					   mkt_qualified_name(RelationGetRelid(rel))),
+				errdetail("A BEFORE trigger that fires after %s changed its marketing columns.",
+						  MKT_TRIGGER_STATE),
+				errhint("ALTER TRIGGER ... ON %s RENAME TO a name that sorts before %s.",
+						mkt_qualified_name(RelationGetRelid(rel)),
+						MKT_TRIGGER_STATE));
+}

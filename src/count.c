@@ -1,0 +1,747 @@
+/*-------------------------------------------------------------------------
+ * count.c
+ *	  Billable counts: sums per account in memory, delta rows in the counts
+ *	  of a table, reading and folding them (rules S2, P8).
+ *
+ * The triggers in contact.c add to sums in memory; at the end of the statement
+ * the sums become rows, one for each account and instant that changed.  An
+ * account's count is the sum of its rows, so writers never wait for each
+ * other, and a snapshot that sees a contact's change sees its row.
+ *
+ * Sums belong to the subtransaction that made them: there is a frame of sums
+ * for each nesting level that has any.  A subtransaction that commits leaves
+ * its sums to its parent, one that aborts takes them along.  Rows are written
+ * only from the frame of the current level.  What the end of a statement did
+ * not write (a statement on a partition itself) is written before commit or
+ * PREPARE TRANSACTION; readers add what is still in memory.
+ *
+ * Folding replaces rows of an account by their sum.  It deletes only rows that
+ * its snapshot sees and that nobody else is deleting, waits for nothing and is
+ * part of the transaction in which it happens.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/pg_prng.h"
+#include "compat.h"
+#include "errors.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* The columns of every table of counts. */
+#define CNT_ACCOUNT_NAME	1	/* the account as text */
+#define CNT_UNTIL			2	/* marketing until */
+#define CNT_N				3	/* how many more, or fewer */
+#define CNT_ACCOUNT			4	/* the account as the contacts table has it */
+#define CNT_COLUMNS			4
+
+/* One in so many rows written makes its account's rows be folded. */
+#define FOLD_ONE_IN 32
+
+/* Folding takes up to this many rows of an account at a time. */
+#define FOLD_ROWS 1024
+
+/* A statement that touches more accounts than this writes in between. */
+#define MAX_SUMS 50000
+
+typedef struct SumKey
+{
+	MktAccountKey account;
+	TimestampTz until;
+} SumKey;
+
+typedef struct Sum
+{
+	SumKey		key;
+	int64		n;
+	char		status;
+} Sum;
+
+static inline uint32
+sum_hash(const SumKey *key)
+{
+	return mkt_account_key_hash(&key->account) ^
+		(uint32) ((uint64) key->until * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
+}
+
+static inline bool
+sum_equal(const SumKey *a, const SumKey *b)
+{
+	return a->until == b->until &&
+		mkt_account_key_equal(&a->account, &b->account);
+}
+
+#define SH_PREFIX sums
+#define SH_ELEMENT_TYPE Sum
+#define SH_KEY_TYPE SumKey
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) sum_hash(&key)
+#define SH_EQUAL(tb, a, b) sum_equal(&a, &b)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct Frame
+{
+	int			level;			/* nesting level of its subtransaction */
+	MemoryContext context;
+	sums_hash  *sums;
+	struct Frame *parent;
+} Frame;
+
+/* A table of counts that is open for writing. */
+typedef struct Writer
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result;
+	TupleTableSlot *slot;
+} Writer;
+
+/* What folding found of an account. */
+typedef struct FoldRow
+{
+	ItemPointerData tid;
+	TimestampTz until;
+	int64		n;
+} FoldRow;
+
+static Frame *top_frame = NULL;
+
+static Frame *current_frame(void);
+static void add(Frame *frame, const SumKey *key, int64 n);
+static void post(Frame *frame, bool fold);
+static bool open_writer(Writer *writer, Oid count_table);
+static void close_writer(Writer *writer);
+static void write_row(Writer *writer, Datum account_name, bool isnull,
+					  TimestampTz until, int64 n, Datum account);
+static void fold_account(Writer *writer, Datum account_name, bool isnull,
+						 Datum account);
+static int	compare_until(const void *a, const void *b);
+static Oid	account_index(Relation rel);
+static Relation index_of_writer(Writer *writer);
+static IndexScanDesc scan_account(Relation rel, Relation index,
+								  Datum account_name, bool isnull,
+								  Snapshot snapshot);
+static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at);
+static void check_may_read(Oid contacts);
+
+PG_FUNCTION_INFO_V1(mkt_billable);
+PG_FUNCTION_INFO_V1(mkt_unposted);
+PG_FUNCTION_INFO_V1(mkt_fold_counts);
+
+/* mkt.billable(account, at): S2, exact in the caller's snapshot. */
+Datum
+mkt_billable(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = mkt_now();
+	TimestampTz at = PG_ARGISNULL(1) ? now : PG_GETARG_TIMESTAMPTZ(1);
+	int64		billable = 0;
+	ListCell   *cell;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	if (at < now)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_PAST_INSTANT),
+				errmsg("mkt.billable() tells the present and the future only"),
+				errdetail("The instant %s has passed; it is %s.",
+						  pstrdup(timestamptz_to_str(at)),
+						  pstrdup(timestamptz_to_str(now))),
+				errhint("SELECT mkt.billable(account);"));
+
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		check_may_read(table->contacts);
+		billable += billable_in(table->count_table, PG_GETARG_DATUM(0), at);
+	}
+	PG_RETURN_INT64(billable);
+}
+
+/* Who may read a contacts table, or a column of it, may know its counts. */
+static void
+check_may_read(Oid contacts)
+{
+	if (pg_class_aclcheck(contacts, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_SELECT,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
+}
+
+static int64
+billable_in(Oid count_table, Datum account_name, TimestampTz at)
+{
+	Relation	rel = table_open(count_table, AccessShareLock);
+	Relation	index = index_open(account_index(rel), AccessShareLock);
+	IndexScanDesc scan = scan_account(rel, index, account_name, false,
+									  GetActiveSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	int64		billable = 0;
+	char	   *name = NULL;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		if (DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull)) > at)
+			billable += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+
+	for (Frame *frame = top_frame; frame; frame = frame->parent)
+	{
+		sums_iterator it;
+		Sum		   *sum;
+
+		sums_start_iterate(frame->sums, &it);
+		while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+		{
+			if (sum->key.account.count_table != count_table ||
+				sum->key.account.isnull || sum->key.until <= at || sum->n == 0)
+				continue;
+			if (name == NULL)
+				name = TextDatumGetCString(account_name);
+			if (strcmp(name, mkt_account_text(TupleDescAttr(RelationGetDescr(rel),
+															CNT_ACCOUNT - 1)->atttypid,
+											  sum->key.account.account)) == 0)
+				billable += sum->n;
+		}
+	}
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return billable;
+}
+
+/*
+ * mkt.unposted(): what this transaction has counted and not yet written, for
+ * the views to add.
+ */
+Datum
+mkt_unposted(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (Frame *frame = top_frame; frame; frame = frame->parent)
+	{
+		sums_iterator it;
+		Sum		   *sum;
+
+		sums_start_iterate(frame->sums, &it);
+		while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+		{
+			Datum		values[3] = {0};
+			bool		nulls[3] = {false};
+
+			nulls[0] = sum->key.account.isnull;
+			if (!nulls[0])
+				values[0] =
+					CStringGetTextDatum(mkt_account_text(get_atttype(sum->key.account.count_table,
+																	 CNT_ACCOUNT),
+														 sum->key.account.account));
+			values[1] = TimestampTzGetDatum(sum->key.until);
+			values[2] = Int64GetDatum(sum->n);
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
+}
+
+/* Counts n contacts more, or fewer, with this account and instant. */
+void
+mkt_count_add(const MktAttachment *attachment, Datum account, bool isnull,
+			  TimestampTz until, int64 n)
+{
+	SumKey		key = {
+		.account = {
+			.count_table = attachment->count_table,
+			.len = attachment->account_len,
+			.by_value = attachment->account_by_value,
+			.isnull = isnull,
+			.account = account
+		},
+		.until = until
+	};
+	Frame	   *frame = current_frame();
+
+	add(frame, &key, n);
+	if (frame->sums->members >= MAX_SUMS)
+		post(frame, false);
+}
+
+static Frame *
+current_frame(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	MemoryContext context;
+	Frame	   *frame;
+
+	if (top_frame && top_frame->level == level)
+		return top_frame;
+	context = AllocSetContextCreate(TopTransactionContext, "mktcontacts sums",
+									ALLOCSET_DEFAULT_SIZES);
+	frame = MemoryContextAlloc(context, sizeof(Frame));
+	frame->level = level;
+	frame->context = context;
+	frame->sums = sums_create(context, 16, NULL);
+	frame->parent = top_frame;
+	top_frame = frame;
+	return frame;
+}
+
+static void
+add(Frame *frame, const SumKey *key, int64 n)
+{
+	Sum		   *sum;
+	bool		found;
+
+	sum = sums_insert(frame->sums, *key, &found);
+	if (!found)
+	{
+		sum->n = 0;
+		if (!key->account.isnull && !key->account.by_value)
+		{
+			MemoryContext before = MemoryContextSwitchTo(frame->context);
+
+			sum->key.account.account = datumCopy(key->account.account, false,
+												 key->account.len);
+			MemoryContextSwitchTo(before);
+		}
+	}
+	sum->n += n;
+}
+
+/* At the end of a statement: the current level's sums become rows. */
+void
+mkt_count_post(void)
+{
+	if (top_frame && top_frame->level == GetCurrentTransactionNestLevel())
+		post(top_frame, true);
+}
+
+static void
+post(Frame *frame, bool fold)
+{
+	Writer		writer = {0};
+	sums_iterator it;
+	Sum		   *sum;
+
+	/* a serializable transaction must not fail over what it did not ask for */
+	fold = fold && !IsolationIsSerializable();
+
+	sums_start_iterate(frame->sums, &it);
+	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+	{
+		const MktAccountKey *key = &sum->key.account;
+		Datum		name = 0;
+
+		if (sum->n == 0)
+			continue;
+		if (writer.rel == NULL || RelationGetRelid(writer.rel) != key->count_table)
+		{
+			close_writer(&writer);
+			if (!open_writer(&writer, key->count_table))
+				continue;		/* dropped together with its contacts */
+		}
+		if (!key->isnull)
+			name = CStringGetTextDatum(mkt_account_text(TupleDescAttr(RelationGetDescr(writer.rel),
+																	  CNT_ACCOUNT - 1)->atttypid,
+														key->account));
+		write_row(&writer, name, key->isnull, sum->key.until, sum->n,
+				  key->account);
+		if (fold && pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
+			fold_account(&writer, name, key->isnull, key->account);
+	}
+	close_writer(&writer);
+
+	top_frame = frame->parent;
+	MemoryContextDelete(frame->context);
+}
+
+static bool
+open_writer(Writer *writer, Oid count_table)
+{
+	writer->rel = try_table_open(count_table, RowExclusiveLock);
+	if (writer->rel == NULL)
+		return false;
+	writer->estate = CreateExecutorState();
+	writer->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->result, writer->rel, 0, NULL, 0);
+	ExecOpenIndices(writer->result, false);
+	writer->slot = table_slot_create(writer->rel, NULL);
+	return true;
+}
+
+static void
+close_writer(Writer *writer)
+{
+	if (writer->rel == NULL)
+		return;
+	ExecDropSingleTupleTableSlot(writer->slot);
+	ExecCloseIndices(writer->result);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+	writer->rel = NULL;
+}
+
+static void
+write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
+		  int64 n, Datum account)
+{
+	TupleTableSlot *slot = writer->slot;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, false, CNT_COLUMNS * sizeof(bool));
+	slot->tts_values[CNT_ACCOUNT_NAME - 1] = account_name;
+	slot->tts_values[CNT_UNTIL - 1] = TimestampTzGetDatum(until);
+	slot->tts_values[CNT_N - 1] = Int64GetDatum(n);
+	slot->tts_values[CNT_ACCOUNT - 1] = account;
+	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
+	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
+	ExecStoreVirtualTuple(slot);
+
+	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
+	ExecInsertIndexTuples(writer->result, slot, writer->estate, false, false,
+						  NULL, NIL);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+/*
+ * Replaces an account's rows by one for each instant.  The rows just written
+ * are not seen by the snapshot and wait for the next time.
+ */
+static void
+fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
+{
+	Snapshot	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
+											GetTransactionSnapshot() :
+											GetLatestSnapshot());
+	IndexScanDesc scan = scan_account(writer->rel, index_of_writer(writer),
+									  account_name, isnull, snapshot);
+	FoldRow    *rows = palloc(FOLD_ROWS * sizeof(FoldRow));
+	CommandId	command = GetCurrentCommandId(true);
+	int			nrows = 0;
+
+	while (nrows < FOLD_ROWS &&
+		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
+	{
+		bool		null;
+
+		rows[nrows].tid = writer->slot->tts_tid;
+		rows[nrows].until =
+			DatumGetTimestampTz(slot_getattr(writer->slot, CNT_UNTIL, &null));
+		rows[nrows++].n = DatumGetInt64(slot_getattr(writer->slot, CNT_N, &null));
+	}
+	index_endscan(scan);
+	ExecClearTuple(writer->slot);
+	qsort(rows, nrows, sizeof(FoldRow), compare_until);
+
+	for (int first = 0, next; first < nrows; first = next)
+	{
+		int64		n = 0;
+
+		for (next = first + 1; next < nrows && rows[next].until == rows[first].until;)
+			next++;
+		if (next - first == 1 && rows[first].n != 0)
+			continue;
+		for (int i = first; i < next; i++)
+		{
+			TM_FailureData failure;
+
+			if (table_tuple_delete(writer->rel, &rows[i].tid, command, snapshot,
+								   InvalidSnapshot, false, &failure,
+								   false) == TM_Ok)
+				n += rows[i].n;
+		}
+		if (n != 0)
+			write_row(writer, account_name, isnull, rows[first].until, n, account);
+	}
+	pfree(rows);
+	UnregisterSnapshot(snapshot);
+}
+
+static int
+compare_until(const void *a, const void *b)
+{
+	TimestampTz ta = ((const FoldRow *) a)->until;
+	TimestampTz tb = ((const FoldRow *) b)->until;
+
+	return ta < tb ? -1 : ta > tb;
+}
+
+/* The index that leads with the account's name. */
+static Oid
+account_index(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	Oid			found = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
+			found = lfirst_oid(cell);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("%s has lost its index on account_name",
+					   mkt_qualified_name(RelationGetRelid(rel))),
+				errhint("CREATE INDEX ON %s (account_name);",
+						mkt_qualified_name(RelationGetRelid(rel))));
+	return found;
+}
+
+static Relation
+index_of_writer(Writer *writer)
+{
+	for (int i = 0; i < writer->result->ri_NumIndices; i++)
+		if (writer->result->ri_IndexRelationDescs[i]->rd_index->indkey.values[0] ==
+			CNT_ACCOUNT_NAME)
+			return writer->result->ri_IndexRelationDescs[i];
+	account_index(writer->rel); /* says what is missing */
+	pg_unreachable();
+}
+
+static IndexScanDesc
+scan_account(Relation rel, Relation index, Datum account_name, bool isnull,
+			 Snapshot snapshot)
+{
+	IndexScanDesc scan = index_beginscan(rel, index, snapshot, 1, 0);
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, isnull ? SK_ISNULL | SK_SEARCHNULL : 0, 1,
+						   isnull ? InvalidStrategy : BTEqualStrategyNumber,
+						   InvalidOid, index->rd_indcollation[0],
+						   isnull ? InvalidOid : F_TEXTEQ, account_name);
+	index_rescan(scan, &key, 1, NULL, 0);
+	return scan;
+}
+
+/*
+ * The pending contacts of an account that wait for another instant than one,
+ * and the account's value as the contacts table has it.  Read with the newest
+ * snapshot: the caller holds the account's lock.
+ */
+int64
+mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
+				  TimestampTz except, Datum *typed)
+{
+	Relation	rel = table_open(count_table, AccessShareLock);
+	Relation	index = index_open(account_index(rel), AccessShareLock);
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
+	int64		pending = 0;
+	bool		found = false;
+
+	mkt_count_post();
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = scan_account(rel, index, CStringGetTextDatum(account), false, snapshot);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		TimestampTz until = DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull));
+
+		if (!found)
+			*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
+							   att->attbyval, att->attlen);
+		found = true;
+		if (until > now && !TIMESTAMP_IS_NOEND(until) && until != except)
+			pending += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+	}
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return pending;
+}
+
+/*
+ * Adds rows that correct or complete a table's counts; each is given as
+ * account, instant and number, as the caller's query returned them.
+ */
+void
+mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
+{
+	Writer		writer = {0};
+
+	open_writer(&writer, count_table);
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		HeapTuple	row = rows->vals[i];
+		bool		isnull;
+		bool		null;
+		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
+		Datum		name = heap_getattr(row, 2, rows->tupdesc, &null);
+		TimestampTz until =
+			DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null));
+		int64		n = DatumGetInt64(heap_getattr(row, 4, rows->tupdesc, &null)) -
+			DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null));
+
+		write_row(&writer, name, isnull, until, n, account);
+	}
+	close_writer(&writer);
+}
+
+/*
+ * A TRUNCATE emptied the contacts table: what is in memory counts no longer.
+ * Sums of outer levels are taken back here and not there, because this level
+ * may still be rolled back.
+ */
+void
+mkt_count_forget(Oid count_table)
+{
+	Frame	   *here;
+
+	if (top_frame == NULL)
+		return;
+	here = current_frame();
+	for (Frame *frame = here; frame; frame = frame->parent)
+	{
+		sums_iterator it;
+		Sum		   *sum;
+
+		sums_start_iterate(frame->sums, &it);
+		while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+		{
+			if (sum->key.account.count_table != count_table)
+				continue;
+			if (frame == here)
+				sum->n = 0;
+			else
+				add(here, &sum->key, -sum->n);
+		}
+	}
+}
+
+/*
+ * mkt.fold_counts(): folds every account of a table of counts that has more
+ * rows than instants; returns how many accounts that were.
+ */
+Datum
+mkt_fold_counts(PG_FUNCTION_ARGS)
+{
+	Oid			count_table = PG_GETARG_OID(0);
+	char	   *name = mkt_qualified_name(count_table);
+	Writer		writer = {0};
+	uint64		accounts;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT account_name, account FROM (SELECT account_name, account, "
+							 "count(*) AS rows, sum(n) AS n FROM ONLY %s GROUP BY account_name, account, until) AS c "
+							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR n OPERATOR(pg_catalog.=) 0 "
+							 "GROUP BY account_name, account", name),
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read %s", name);
+	accounts = SPI_processed;
+	open_writer(&writer, count_table);
+	for (uint64 i = 0; i < accounts; i++)
+	{
+		bool		isnull;
+		bool		null;
+		Datum		account_name = SPI_getbinval(SPI_tuptable->vals[i],
+												 SPI_tuptable->tupdesc, 1, &isnull);
+		Datum		account = SPI_getbinval(SPI_tuptable->vals[i],
+											SPI_tuptable->tupdesc, 2, &null);
+
+		fold_account(&writer, account_name, isnull, account);
+		CHECK_FOR_INTERRUPTS();
+	}
+	close_writer(&writer);
+	SPI_finish();
+	PG_RETURN_INT64(accounts);
+}
+
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (top_frame)
+				post(top_frame, false);
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			/* their memory goes with the transaction's */
+			top_frame = NULL;
+			break;
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+	}
+}
+
+static void
+end_of_subtransaction(SubXactEvent event, SubTransactionId child,
+					  SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	Frame	   *frame = top_frame;
+	sums_iterator it;
+	Sum		   *sum;
+
+	if (frame == NULL || frame->level < level)
+		return;
+	switch (event)
+	{
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			if (frame->parent == NULL || frame->parent->level < level - 1)
+			{
+				frame->level = level - 1;
+				break;
+			}
+			sums_start_iterate(frame->sums, &it);
+			while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+				add(frame->parent, &sum->key, sum->n);
+			top_frame = frame->parent;
+			MemoryContextDelete(frame->context);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			top_frame = frame->parent;
+			MemoryContextDelete(frame->context);
+			break;
+		case SUBXACT_EVENT_START_SUB:
+		case SUBXACT_EVENT_COMMIT_SUB:
+			break;
+	}
+}
+
+void
+mkt_count_init(void)
+{
+	RegisterXactCallback(end_of_transaction, NULL);
+	RegisterSubXactCallback(end_of_subtransaction, NULL);
+}

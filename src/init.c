@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ * init.c
+ *	  What happens when the library is loaded.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "fmgr.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	mkt_setting_init();
+	mkt_attachment_init();
+	mkt_account_init();
+	mkt_count_init();
+}

@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ * mktcontacts.h
+ *	  The vocabulary that the files of mktcontacts share.
+ *
+ * Files stand in levels and call downwards only:
+ *
+ *	1 state.c update_date.c			pure: values in, values out
+ *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
+ *	3 account.c count.c				an account's update date; sums per account
+ *	4 contact.c						the triggers
+ *	5 attach.c set_status.c apply.c verify.c	what users call
+ *	6 init.c						_PG_init
+ *
+ * Numbers such as S1 or T12 in comments are the rules that README explains.
+ *-------------------------------------------------------------------------
+ */
+#ifndef MKTCONTACTS_H
+#define MKTCONTACTS_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "pgtime.h"
+#include "storage/itemptr.h"
+#include "utils/date.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+
+/* ---- state.c: the state machine of a contact ---- */
+
+/*
+ * There is one number behind every contact, the instant until which it is
+ * marketing; -infinity is non-marketing, infinity is marketing.
+ */
+typedef enum MktState
+{
+	MKT_NON_MARKETING,			/* successors: MARKETING, PENDING */
+	MKT_MARKETING,				/* successor: PENDING (T8: never down at once) */
+	MKT_PENDING					/* successors: MARKETING, NON_MARKETING by time */
+} MktState;
+
+/* What a statement asks of a contact. */
+typedef enum MktRequest
+{
+	MKT_ASK_NOTHING,
+	MKT_ASK_MARKETING,			/* T1 */
+	MKT_ASK_NON_MARKETING,		/* T2 */
+	MKT_ASK_UNTIL_NEXT_UPDATE	/* T12: T1 and T2 in one */
+} MktRequest;
+
+/* The two columns by which a statement asks, as stored or as supplied. */
+typedef struct MktColumns
+{
+	bool		marketing;		/* marketing_status = 'marketing' */
+	bool		flag;			/* marketing_until_next_update */
+} MktColumns;
+
+extern MktState mkt_state_at(TimestampTz until, TimestampTz now);
+extern MktColumns mkt_state_columns(MktState state);
+extern MktRequest mkt_state_request(MktColumns before, MktColumns after);
+extern MktState mkt_state_next(MktState state, MktRequest request);
+
+/* ---- update_date.c: when pending contacts become non-marketing ---- */
+
+typedef enum MktCommitment
+{
+	MKT_ANNUAL,
+	MKT_MONTHLY
+} MktCommitment;
+
+typedef struct MktCycle
+{
+	MktCommitment commitment;
+	bool		has_start;
+	DateADT		started_on;
+	pg_tz	   *zone;
+} MktCycle;
+
+extern bool mkt_update_date_next(const MktCycle *cycle, TimestampTz after,
+								 TimestampTz *result);
+extern bool mkt_update_date_next_renewal(const MktCycle *cycle,
+										 TimestampTz after,
+										 TimestampTz *result);
+
+/* ---- setting.c ---- */
+
+extern uint64 mkt_clock_moves;
+
+extern TimestampTz mkt_now(void);
+extern void mkt_setting_init(void);
+
+/* ---- security.c: with whose rights something runs ---- */
+
+typedef struct MktRights
+{
+	Oid			user;
+	int			context;
+} MktRights;
+
+extern Oid	mkt_schema(void);
+extern Oid	mkt_relation(const char *name);
+extern Oid	mkt_extension_owner(void);
+extern Oid	mkt_owner_of(Oid relid);
+extern MktRights mkt_act_as(Oid role);
+extern void mkt_act_again_as(MktRights rights);
+
+/* ---- attachment.c: what is attached ---- */
+
+/* The columns of an attached table, in the order of its trigger's list. */
+typedef struct MktAttachment
+{
+	Oid			relid;			/* the table whose triggers fire; hash key */
+	bool		valid;
+	Oid			contacts;		/* the attached table: relid or an ancestor */
+	Oid			count_table;	/* its counts */
+	AttrNumber	account;		/* 0: the whole table belongs to one account */
+	Datum		constant_account;	/* then this, as text */
+	AttrNumber	status;
+	AttrNumber	flag;
+	AttrNumber	until;
+	AttrNumber	source_type;
+	AttrNumber	source_name;
+	int			nkeys;
+	AttrNumber	keys[INDEX_MAX_KEYS];
+	Oid			account_type;
+	int16		account_len;
+	bool		account_by_value;
+	Oid			marketing;		/* mkt.status, as the columns store it */
+	Oid			non_marketing;
+	MemoryContext context;		/* what the fields above point to */
+} MktAttachment;
+
+/* A row of mkt.attachment, for those who go through all of them. */
+typedef struct MktAttachedTable
+{
+	Oid			contacts;
+	Oid			count_table;
+	bool		counted;		/* its non-marketing contacts are counted */
+	bool		filled;			/* already_marketing is done, or was not asked */
+} MktAttachedTable;
+
+#define MKT_TRIGGER_STATE		"mkt_10_state"
+#define MKT_TRIGGER_COUNT		"mkt_80_count"
+#define MKT_TRIGGER_RECOUNT		"mkt_85_recount"
+#define MKT_TRIGGER_POST		"mkt_90_post"
+#define MKT_TRIGGER_TRUNCATE	"mkt_95_truncate"
+#define MKT_CONSTRAINT			"mkt_state"
+
+extern MktAttachment *mkt_attachment_of(Oid relid);
+extern MktAttachment *mkt_attachment_find(Oid relid);
+extern List *mkt_attachment_list(void);
+extern bool mkt_attachment_unique(Relation rel, AttrNumber column);
+extern char *mkt_attachment_column(const MktAttachment *attachment,
+								   AttrNumber column);
+extern char *mkt_qualified_name(Oid relid);
+extern void mkt_attachment_init(void);
+
+/* ---- account.c: an account's settings ---- */
+
+extern TimestampTz mkt_account_next_update(const MktAttachment *attachment,
+										   Datum account, bool isnull);
+extern char *mkt_account_text(Oid type, Datum account);
+extern void mkt_account_init(void);
+
+/* ---- count.c: sums per account ---- */
+
+extern void mkt_count_add(const MktAttachment *attachment, Datum account,
+						  bool isnull, TimestampTz until, int64 n);
+extern void mkt_count_post(void);
+extern void mkt_count_forget(Oid count_table);
+extern int64 mkt_count_pending(Oid count_table, const char *account,
+							   TimestampTz now, TimestampTz except,
+							   Datum *typed);
+extern void mkt_count_correct(Oid count_table, SPITupleTable *rows,
+							  uint64 nrows);
+extern void mkt_count_init(void);
+
+/* One account in one table, as a hash key; accounts are compared bytewise. */
+typedef struct MktAccountKey
+{
+	Oid			count_table;
+	int16		len;
+	bool		by_value;
+	bool		isnull;
+	Datum		account;
+} MktAccountKey;
+
+static inline uint32
+mkt_account_key_hash(const MktAccountKey *key)
+{
+	return key->isnull ? key->count_table :
+		key->count_table ^ datum_image_hash(key->account, key->by_value,
+											key->len);
+}
+
+static inline bool
+mkt_account_key_equal(const MktAccountKey *a, const MktAccountKey *b)
+{
+	return a->count_table == b->count_table && a->isnull == b->isnull &&
+		(a->isnull ||
+		 datum_image_eq(a->account, b->account, a->by_value, a->len));
+}
+
+/* ---- verify.c: recounting ---- */
+
+extern void mkt_verify_count(const MktAttachedTable *table);
+extern void mkt_verify_repair(const MktAttachedTable *table);
+
+#endif							/* MKTCONTACTS_H */

@@ -1,0 +1,96 @@
+/*-------------------------------------------------------------------------
+ * setting.c
+ *	  The settings of mktcontacts, and the one clock that everything reads.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/xact.h"
+#include "compat.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/* Grows whenever the clock setting changes, so that caches can notice. */
+uint64		mkt_clock_moves = 0;
+
+static char *clock_setting = NULL;
+static TimestampTz *held_at = NULL; /* what the setting says, if anything */
+
+static bool check_clock(char **newval, void **extra, GucSource source);
+static void assign_clock(const char *newval, void *extra);
+static bool parse_instant(const char *text, TimestampTz *instant);
+
+PG_FUNCTION_INFO_V1(mkt_sql_now);
+
+/* mkt.now(): the instant that all of mktcontacts takes as the present. */
+Datum
+mkt_sql_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(mkt_now());
+}
+
+TimestampTz
+mkt_now(void)
+{
+	return held_at ? *held_at : GetCurrentTransactionStartTimestamp();
+}
+
+void
+mkt_setting_init(void)
+{
+	DefineCustomStringVariable("mktcontacts.clock",
+							   "Holds mktcontacts at this instant instead of the transaction's time.",
+							   "For tests, simulations and demonstrations. Empty means off.",
+							   &clock_setting, "", PGC_SUSET, 0,
+							   check_clock, assign_clock, NULL);
+	MarkGUCPrefixReserved("mktcontacts");
+}
+
+static bool
+check_clock(char **newval, void **extra, GucSource source)
+{
+	TimestampTz instant;
+
+	*extra = NULL;
+	if (*newval == NULL || **newval == '\0')
+		return true;
+	if (!parse_instant(*newval, &instant))
+	{
+		GUC_check_errdetail("The setting takes a timestamp with time zone.");
+		GUC_check_errhint("Write for example SET mktcontacts.clock = '2026-12-01 00:00+01'.");
+		return false;
+	}
+	*extra = mkt_guc_malloc(sizeof(TimestampTz));
+	if (*extra == NULL)
+		return false;
+	memcpy(*extra, &instant, sizeof(TimestampTz));
+	return true;
+}
+
+static void
+assign_clock(const char *newval, void *extra)
+{
+	held_at = extra;
+	mkt_clock_moves++;
+}
+
+/* The input function's work without its errors, which a check cannot raise. */
+static bool
+parse_instant(const char *text, TimestampTz *instant)
+{
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	return ParseDateTime(text, work, sizeof(work), field, ftype,
+						 MAXDATEFIELDS, &nf) == 0 &&
+		mkt_decode_datetime(field, ftype, nf, &dtype, &tm, &fsec, &tz) == 0 &&
+		dtype == DTK_DATE && tm2timestamp(&tm, fsec, &tz, instant) == 0;
+}

@@ -1,0 +1,223 @@
+/*-------------------------------------------------------------------------
+ * verify.c
+ *	  mkt.verify() and mkt.repair(): the counts against the contacts.
+ *
+ * Contacts and counts are read by one query and so in one snapshot.  What they
+ * differ by in it is a constant: added to the counts it makes them right
+ * whatever has been written meanwhile, without stopping a writer.  Counting the
+ * non-marketing contacts of a table that was just attached is the same.
+ *
+ * A table's counts are corrected by one session at a time, and by a snapshot
+ * taken after the last one had finished.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "errors.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+static void compare(const MktAttachedTable *table);
+static char *contacts_counted(const MktAttachment *attachment, bool by_status);
+static void return_rows(ReturnSetInfo *result, Oid contacts);
+static void lock_counts(Oid count_table);
+static void mark_counted(Oid contacts);
+
+PG_FUNCTION_INFO_V1(mkt_verify);
+PG_FUNCTION_INFO_V1(mkt_repair);
+
+/* mkt.verify(): every count that differs from a recount. */
+Datum
+mkt_verify(PG_FUNCTION_ARGS)
+{
+	ListCell   *cell;
+
+	InitMaterializedSRF(fcinfo, 0);
+	mkt_count_post();
+	SPI_connect();
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		compare(table);
+		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* mkt.repair(contacts): the same, mended. */
+Datum
+mkt_repair(PG_FUNCTION_ARGS)
+{
+	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	ListCell   *cell;
+
+	if (OidIsValid(contacts))
+		contacts = mkt_attachment_of(contacts)->contacts;
+	InitMaterializedSRF(fcinfo, 0);
+	mkt_count_post();
+	SPI_connect();
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		if (OidIsValid(contacts) && table->contacts != contacts)
+			continue;
+		table->counted = true;
+		mkt_verify_repair(table);
+		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/* Makes a table's counts right, and leaves what they differed by in SPI_tuptable. */
+void
+mkt_verify_repair(const MktAttachedTable *table)
+{
+	SPITupleTable *rows;
+	uint64		nrows;
+
+	lock_counts(table->count_table);
+	compare(table);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	mkt_count_correct(table->count_table, rows, nrows);
+	mark_counted(table->contacts);
+	SPI_tuptable = rows;
+	SPI_processed = nrows;
+}
+
+/*
+ * Counts the non-marketing contacts that a table had when it was attached: all
+ * its contacts less those that its counts know to be marketing.
+ */
+void
+mkt_verify_count(const MktAttachedTable *table)
+{
+	MktAttachment *attachment = mkt_attachment_of(table->contacts);
+	StringInfoData query;
+	MktRights	rights;
+
+	lock_counts(table->count_table);
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "SELECT account, account::text, '-infinity'::pg_catalog.timestamptz, "
+					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
+					 "FROM (%s UNION ALL SELECT account, NULL, 0, pg_catalog.sum(n) FROM ONLY %s GROUP BY account) AS c "
+					 "GROUP BY account HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted)",
+					 contacts_counted(attachment, false),
+					 mkt_qualified_name(table->count_table));
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not count contacts");
+	mkt_act_again_as(rights);
+	mkt_count_correct(table->count_table, SPI_tuptable, SPI_processed);
+	mark_counted(table->contacts);
+}
+
+/* Leaves the differences of one table in SPI_tuptable. */
+static void
+compare(const MktAttachedTable *table)
+{
+	MktAttachment *attachment = mkt_attachment_of(table->contacts);
+	StringInfoData query;
+	MktRights	rights;
+
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "SELECT account, account::text, until, "
+					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
+					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM ONLY %s) AS c%s "
+					 "GROUP BY account, until HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted) "
+					 "ORDER BY 2, 3",
+					 contacts_counted(attachment, true),
+					 mkt_qualified_name(table->count_table),
+					 table->counted ? "" :
+					 " WHERE until OPERATOR(pg_catalog.>) '-infinity'");
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not recount contacts");
+	mkt_act_again_as(rights);
+}
+
+/* The query that counts the contacts, by account or by account and instant. */
+static char *
+contacts_counted(const MktAttachment *attachment, bool by_status)
+{
+	StringInfoData query;
+	char	   *account;
+
+	account = attachment->account ?
+		mkt_attachment_column(attachment, attachment->account) :
+		quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
+	initStringInfo(&query);
+	appendStringInfo(&query, "SELECT %s%s AS account, ", account,
+					 attachment->account ? "" : "::pg_catalog.text");
+	if (by_status)
+		appendStringInfo(&query,
+						 "CASE WHEN %s OPERATOR(pg_catalog.=) 'marketing' THEN COALESCE(%s, 'infinity') "
+						 "ELSE '-infinity' END AS until, ",
+						 mkt_attachment_column(attachment, attachment->status),
+						 mkt_attachment_column(attachment, attachment->until));
+	else
+		appendStringInfoString(&query, "NULL::pg_catalog.timestamptz AS until, ");
+	appendStringInfo(&query,
+					 "pg_catalog.count(*) AS actual, 0 AS counted FROM %s%s GROUP BY 1, 2",
+					 get_rel_relkind(attachment->contacts) == RELKIND_RELATION ? "ONLY " : "",
+					 mkt_qualified_name(attachment->contacts));
+	return query.data;
+}
+
+static void
+return_rows(ReturnSetInfo *result, Oid contacts)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		Datum		values[5] = {ObjectIdGetDatum(contacts)};
+		bool		nulls[5] = {false};
+
+		values[1] = SPI_getbinval(row, desc, 2, &nulls[1]);
+		values[2] = SPI_getbinval(row, desc, 3, &nulls[2]);
+		values[3] = SPI_getbinval(row, desc, 5, &nulls[3]);
+		values[4] = SPI_getbinval(row, desc, 4, &nulls[4]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* Writers of counts do not notice this lock. */
+static void
+lock_counts(Oid count_table)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				errmsg("contacts are counted in READ COMMITTED transactions only"),
+				errdetail("The snapshot of this transaction may be older than the last correction of the counts."),
+				errhint("BEGIN ISOLATION LEVEL READ COMMITTED;"));
+	LockRelationOid(count_table, ShareUpdateExclusiveLock);
+}
+
+static void
+mark_counted(Oid contacts)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	if (SPI_execute_with_args("UPDATE mkt.attachment SET counted = true WHERE contacts OPERATOR(pg_catalog.=) $1 AND NOT counted",
+							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},
+							  NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not note that contacts are counted");
+	mkt_act_again_as(rights);
+}
