@@ -44,11 +44,17 @@ static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
 static HeapTuple update_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
+static void refuse_null(const MktAttachment *attachment, const Contact *contact,
+						Relation rel);
 static bool same_account(const MktAttachment *attachment, const Contact *a,
 						 const Contact *b);
 static HeapTuple store_state(const MktAttachment *attachment, HeapTuple tuple,
-							 TupleDesc desc, const Contact *contact,
+							 TupleTableSlot *slot, const Contact *contact,
 							 MktState state, TimestampTz until);
+static bool ends_before_status(const MktAttachment *attachment, HeapTuple tuple,
+							   TupleDesc desc);
+static HeapTuple append_state(const MktAttachment *attachment, HeapTuple tuple,
+							  Oid status, bool flag);
 static void check_not_demoted(const Contact *before, const Contact *after,
 							  Relation rel);
 
@@ -216,9 +222,12 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	if (state == MKT_PENDING)
 		until = mkt_account_next_update(attachment, contact.account,
 										contact.account_null);
-	return store_state(attachment, trigger->tg_trigtuple,
-					   RelationGetDescr(trigger->tg_relation), &contact, state,
-					   until);
+	else if (state == MKT_MARKETING)
+		until = DT_NOEND;
+	if (mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation))
+		mkt_count_add(attachment, contact.account, contact.account_null, until, 1);
+	return store_state(attachment, trigger->tg_trigtuple, trigger->tg_trigslot,
+					   &contact, state, until);
 }
 
 /* T1, T2, T5, T12: what the statement changed decides what it asks. */
@@ -230,36 +239,63 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 	MktState	from;
 	MktState	to;
 	TimestampTz until;
+	bool		same_columns;
 
 	read_contact(attachment, trigger->tg_trigslot, &before);
 	read_contact(attachment, trigger->tg_newslot, &after);
-	if (before.columns.marketing == after.columns.marketing &&
-		before.columns.flag == after.columns.flag &&
-		before.until_null == after.until_null && before.until == after.until &&
-		!after.columns_null && same_account(attachment, &before, &after))
-		return trigger->tg_newtuple;
-
-	/* a null that was asked for is NOT NULL's to refuse */
 	if (after.columns_null)
+		refuse_null(attachment, &after, trigger->tg_relation);
+	same_columns = before.columns.marketing == after.columns.marketing &&
+		before.columns.flag == after.columns.flag;
+
+	/*
+	 * A row on its way to another partition arrives there as an INSERT, which
+	 * must not take an instant that has passed for a new request.
+	 */
+	if (same_columns && before.until_null == after.until_null &&
+		before.until == after.until && same_account(attachment, &before, &after) &&
+		(before.until_null || !trigger->tg_relation->rd_rel->relispartition))
 		return trigger->tg_newtuple;
 
 	/* S1: an instant that has passed makes the row non-marketing first */
 	from = mkt_state_at(before.until, mkt_now());
-	if (from == MKT_NON_MARKETING && before.columns.flag == after.columns.flag &&
-		before.columns.marketing == after.columns.marketing)
+	if (from == MKT_NON_MARKETING && same_columns)
 		to = MKT_NON_MARKETING;
 	else
 		to = mkt_state_next(from, mkt_state_request(mkt_state_columns(from),
 													after.columns));
 
-	until = before.until;
+	until = to == MKT_NON_MARKETING ? DT_NOBEGIN :
+		to == MKT_MARKETING ? DT_NOEND : before.until;
 	if (to == MKT_PENDING &&
 		(from != MKT_PENDING || before.until_null != after.until_null ||
 		 before.until != after.until || !same_account(attachment, &before, &after)))
 		until = mkt_account_next_update(attachment, after.account,
 										after.account_null);
-	return store_state(attachment, trigger->tg_newtuple,
-					   RelationGetDescr(trigger->tg_relation), &after, to, until);
+	if (trigger->tg_trigger->tgtype & MKT_STATE_COUNTS_TOO)
+	{
+		mkt_count_add(attachment, before.account, before.account_null,
+					  before.until, -1);
+		mkt_count_add(attachment, after.account, after.account_null, until, 1);
+	}
+	return store_state(attachment, trigger->tg_newtuple, trigger->tg_newslot, &after,
+					   to, until);
+}
+
+/* What NOT NULL says, before a row that changes partition says it was omitted. */
+static void
+refuse_null(const MktAttachment *attachment, const Contact *contact, Relation rel)
+{
+	AttrNumber	column = contact->status_null ? attachment->status :
+		attachment->flag;
+
+	ereport(ERROR,
+			errcode(ERRCODE_NOT_NULL_VIOLATION),
+			errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+				   NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname),
+				   RelationGetRelationName(rel)),
+			errhint("Leave the column out of the statement to keep its value."),
+			errtablecol(rel, column));
 }
 
 static bool
@@ -271,23 +307,21 @@ same_account(const MktAttachment *attachment, const Contact *a, const Contact *b
 						  attachment->account_len);
 }
 
-/* Writes a state into a row, unless the row says it already. */
+/*
+ * Writes a state into a row, unless the row says it already.  Returns the row
+ * as it came or another one; the slot has the values of the one that came.
+ */
 static HeapTuple
-store_state(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc,
+store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *slot,
 			const Contact *contact, MktState state, TimestampTz until)
 {
 	MktColumns	columns = mkt_state_columns(state);
 	bool		until_null = state != MKT_PENDING;
-	int			attnums[3] = {
-		attachment->status, attachment->flag, attachment->until
-	};
-	Datum		values[3] = {
-		ObjectIdGetDatum(columns.marketing ? attachment->marketing :
-						 attachment->non_marketing),
-		BoolGetDatum(columns.flag),
-		TimestampTzGetDatum(until)
-	};
-	bool		nulls[3] = {false, false, until_null};
+	Oid			status = columns.marketing ? attachment->marketing :
+		attachment->non_marketing;
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+	Datum	   *values;
+	bool	   *nulls;
 
 	if (!contact->columns_null &&
 		contact->columns.marketing == columns.marketing &&
@@ -295,7 +329,59 @@ store_state(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc,
 		contact->until_null == until_null &&
 		(until_null || contact->until == until))
 		return tuple;
-	return heap_modify_tuple_by_cols(tuple, desc, 3, attnums, values, nulls);
+	if (contact->status_null && until_null && ends_before_status(attachment, tuple, desc))
+		return append_state(attachment, tuple, status, columns.flag);
+
+	slot_getallattrs(slot);
+	values = palloc(desc->natts * sizeof(Datum));
+	nulls = palloc(desc->natts * sizeof(bool));
+	memcpy(values, slot->tts_values, desc->natts * sizeof(Datum));
+	memcpy(nulls, slot->tts_isnull, desc->natts * sizeof(bool));
+	values[attachment->status - 1] = ObjectIdGetDatum(status);
+	nulls[attachment->status - 1] = false;
+	values[attachment->flag - 1] = BoolGetDatum(columns.flag);
+	nulls[attachment->flag - 1] = false;
+	values[attachment->until - 1] = TimestampTzGetDatum(until);
+	nulls[attachment->until - 1] = until_null;
+	return heap_form_tuple(desc, values, nulls);
+}
+
+/* The row that a statement without any marketing column makes. */
+static bool
+ends_before_status(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc)
+{
+	if (attachment->flag != attachment->status + 1 || !HeapTupleHasNulls(tuple) ||
+		HeapTupleHeaderGetNatts(tuple->t_data) != desc->natts)
+		return false;
+	for (int i = attachment->status - 1; i < desc->natts; i++)
+		if (!att_isnull(i, tuple->t_data->t_bits))
+			return false;
+	return true;
+}
+
+/*
+ * Such a row needs not be taken apart: status and flag go behind what is there.
+ * COPY of many rows is noticeably faster for it.
+ */
+static HeapTuple
+append_state(const MktAttachment *attachment, HeapTuple tuple, Oid status, bool flag)
+{
+	HeapTupleHeader header = tuple->t_data;
+	uint32		place = header->t_hoff + INTALIGN(tuple->t_len - header->t_hoff);
+	uint32		len = place + sizeof(Oid) + sizeof(bool);
+	HeapTuple	longer = palloc0(HEAPTUPLESIZE + len);
+
+	longer->t_len = len;
+	longer->t_self = tuple->t_self;
+	longer->t_tableOid = tuple->t_tableOid;
+	longer->t_data = (HeapTupleHeader) ((char *) longer + HEAPTUPLESIZE);
+	memcpy(longer->t_data, header, tuple->t_len);
+	memcpy((char *) longer->t_data + place, &status, sizeof(Oid));
+	memcpy((char *) longer->t_data + place + sizeof(Oid), &flag, sizeof(bool));
+	for (int i = attachment->status - 1; i < attachment->flag; i++)
+		longer->t_data->t_bits[i >> 3] |= 1 << (i & 7);
+	HeapTupleHeaderSetDatumLength(longer->t_data, len);
+	return longer;
 }
 
 /*

@@ -18,4 +18,5 @@ _PG_init(void)
 	mkt_attachment_init();
 	mkt_account_init();
 	mkt_count_init();
+	mkt_shortcut_init();
 }

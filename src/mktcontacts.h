@@ -7,7 +7,7 @@
  *	1 state.c update_date.c			pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	3 account.c count.c				an account's update date; sums per account
- *	4 contact.c						the triggers
+ *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	5 attach.c set_status.c apply.c verify.c	what users call
  *	6 init.c						_PG_init
  *
@@ -27,6 +27,7 @@
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/reltrigger.h"
 
 /* ---- state.c: the state machine of a contact ---- */
 
@@ -202,6 +203,14 @@ mkt_account_key_equal(const MktAccountKey *a, const MktAccountKey *b)
 		(a->isnull ||
 		 datum_image_eq(a->account, b->account, a->by_value, a->len));
 }
+
+/* ---- contact.c, shortcut.c ---- */
+
+/* In a statement's own copy of mkt_10_state's type: the trigger counts, too. */
+#define MKT_STATE_COUNTS_TOO	0x4000
+
+extern bool mkt_shortcut_copy(Trigger *state, Relation rel);
+extern void mkt_shortcut_init(void);
 
 /* ---- verify.c: recounting ---- */
 
