@@ -61,16 +61,12 @@ test demo bench: %:
 
 SOURCES = $(sort $(wildcard src/*.[ch]))
 
-# PostgreSQL's own layout: the switches of its pgindent, and that script's one repair for code without C++ and catalogs.
-LAYOUT = pg_bsd_indent -bad -bap -bbb -bc -bl -cli1 -cp33 -cdb -nce -d0 -di12 -nfc1 -i4 -l79 -lp -lpl -nip -npro -sac -tpg \
-	-ts4 -Usrc/typedefs.list | sed -E 's/^([A-Za-z_][^[:space:]]*)[[:space:]]+\*$$/\1 */'
-
 indent:
-	@for file in $(SOURCES); do $(LAYOUT) < $$file > $$file.new && cat $$file.new > $$file; rm -f $$file.new; done
+	@for file in $(SOURCES); do test/layout < $$file > $$file.new && cat $$file.new > $$file; rm -f $$file.new; done
 
 indent-check:
 	@status=0; for file in $(SOURCES); do \
-	  $(LAYOUT) < $$file | diff -u --label $$file --label "$$file, laid out" $$file - || status=1; done; exit $$status
+	  test/layout < $$file | diff -u --label $$file --label "$$file, laid out" $$file - || status=1; done; exit $$status
 
 # PostgreSQL's headers are read, for types and macros, but what is found in them is not ours; of the configurations that
 # their conditionals make possible one is looked at, for the others are of other compilers and machines.

@@ -18,11 +18,11 @@ AS 'MODULE_PATHNAME', 'mkt_billable';
 COMMENT ON FUNCTION mkt.billable(text, timestamptz) IS
 'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come. Errors: MK004 for an instant gone by, 42501 without SELECT on an attached table.';
 
-CREATE FUNCTION mkt.unposted(OUT account_name text, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
+CREATE FUNCTION mkt.unposted(OUT count_table regclass, OUT account_name text, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'mkt_unposted';
 COMMENT ON FUNCTION mkt.unposted() IS
-'What this transaction has counted and not written to mkt.contact_count yet. Views add it.';
+'What this transaction has counted and not written to mkt.contact_count yet, by table of counts. Whoever reads that table adds it.';
 
 CREATE FUNCTION mkt.fold_counts(count_table regclass) RETURNS bigint
 LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp

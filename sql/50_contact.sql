@@ -1,5 +1,11 @@
--- The functions of the triggers that mkt.attach() creates (contact.c).  Owners
--- of attached tables need them to create partitions.
+-- What mkt.attach() puts on a contacts table (contact.c).  Owners of attached
+-- tables need the trigger functions to create partitions.
+
+CREATE FUNCTION mkt.is_state(status mkt.status, until_next_update boolean, until timestamptz) RETURNS boolean
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mkt_is_state';
+COMMENT ON FUNCTION mkt.is_state(mkt.status, boolean, timestamptz) IS
+'Whether the three marketing columns together are a state (S3). The check constraint mkt_state of attached tables.';
 
 CREATE FUNCTION mkt.contact_state() RETURNS trigger
 LANGUAGE C

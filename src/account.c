@@ -164,7 +164,7 @@ static TimestampTz
 argument_after(FunctionCallInfo fcinfo, int argno)
 {
 	TimestampTz after = PG_ARGISNULL(argno) ? mkt_now() :
-		PG_GETARG_TIMESTAMPTZ(argno);
+	PG_GETARG_TIMESTAMPTZ(argno);
 
 	if (TIMESTAMP_NOT_FINITE(after))
 		ereport(ERROR,
@@ -409,8 +409,10 @@ redate_account(const char *account)
 
 /*
  * Asks the account's pending contacts in one table for their instant anew; the
- * table's own triggers compute it.  While a dump is being restored the table
- * has none yet, and its rows and counts are right as they come.
+ * table's own triggers compute it.  A transaction whose snapshot is older than
+ * the lock may not see all of them, and has to be tried again.  While a dump is
+ * being restored the table has no triggers yet, and its rows and counts are
+ * right as they come.
  */
 static void
 redate_contacts(Oid contacts, const char *account, TimestampTz now,
@@ -421,10 +423,22 @@ redate_contacts(Oid contacts, const char *account, TimestampTz now,
 	Datum		values[2];
 	Oid			types[2] = {TIMESTAMPTZOID};
 	MktRights	rights;
+	int64		pending;
 
-	if (attachment == NULL ||
-		mkt_count_pending(attachment->count_table, account, now, next,
-						  &values[1]) == 0)
+	if (attachment == NULL)
+		return;
+	pending = mkt_count_pending(attachment->count_table, account, now, next,
+								GetLatestSnapshot(), &values[1]);
+	if (IsolationUsesXactSnapshot() &&
+		pending != mkt_count_pending(attachment->count_table, account, now, next,
+									 GetTransactionSnapshot(), &values[1]))
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not give the pending contacts of account \"%s\" their new update date",
+					   account),
+				errdetail("A concurrent transaction set contacts of this account as non-marketing."),
+				errhint("Try the transaction again."));
+	if (pending == 0)
 		return;
 
 	values[0] = TimestampTzGetDatum(now);
@@ -445,17 +459,6 @@ redate_contacts(Oid contacts, const char *account, TimestampTz now,
 		elog(ERROR, "could not give contacts their new update date");
 	mkt_act_again_as(rights);
 	SPI_finish();
-
-	/* a snapshot from before the lock does not show what it waited for */
-	if (IsolationUsesXactSnapshot() &&
-		mkt_count_pending(attachment->count_table, account, now, next,
-						  &values[1]) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				errmsg("could not give the pending contacts of account \"%s\" their new update date",
-					   account),
-				errdetail("A concurrent transaction set contacts of this account as non-marketing."),
-				errhint("Try the transaction again."));
 }
 
 static void

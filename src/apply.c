@@ -179,7 +179,7 @@ static bool
 start(FunctionCallInfo fcinfo)
 {
 	bool		commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic;
+	!castNode(CallContext, fcinfo->context)->atomic;
 
 	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
 	return commits;
@@ -189,7 +189,7 @@ static int
 argument_batch_size(FunctionCallInfo fcinfo, int argno)
 {
 	int			batch_size = argno < 0 || PG_ARGISNULL(argno) ? 2000 :
-		PG_GETARG_INT32(argno);
+	PG_GETARG_INT32(argno);
 
 	if (batch_size < 1)
 		ereport(ERROR,
@@ -343,7 +343,7 @@ apply_by_account(Job *job, const DueAccounts *due)
 		Datum		values[] = {TimestampTzGetDatum(job->now), due->account[i]};
 		const char *account = mkt_attachment_column(attachment, attachment->account);
 		const char *where = due->isnull[i] ? psprintf("%s IS NULL", account) :
-			psprintf("%s OPERATOR(pg_catalog.=) $2", account);
+		psprintf("%s OPERATOR(pg_catalog.=) $2", account);
 
 		go_on = end_batch(job, execute(job->table.contacts,
 									   update_to_non_marketing(attachment,
@@ -431,8 +431,10 @@ leaves(Oid contacts)
 	ListCell   *cell;
 
 	foreach(cell, find_all_inheritors(contacts, NoLock, NULL))
+	{
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
 			found = lappend_oid(found, lfirst_oid(cell));
+	}
 	return found;
 }
 

@@ -581,8 +581,7 @@ add_columns(Attach *attach)
 
 	/* S3 */
 	run("ALTER TABLE %s %sADD CONSTRAINT %s CHECK ("
-		"marketing_until_next_update = (marketing_until IS NOT NULL) AND "
-		"(marketing_until IS NULL OR marketing_status = 'marketing')) NOT VALID",
+		"mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)) NOT VALID",
 		attach->name, alter.data, MKT_CONSTRAINT);
 }
 

@@ -115,8 +115,10 @@ fill(MktAttachment *entry)
 	{
 		path = get_partition_ancestors(entry->relid);
 		foreach(cell, path)
+		{
 			if ((found = read_row(lfirst_oid(cell), entry)))
 				break;
+		}
 		list_free(path);
 	}
 	if (!found || !read_columns(entry))
@@ -230,6 +232,21 @@ label(Oid type, const char *name)
 	if (!OidIsValid(oid))
 		elog(ERROR, "type %u has no label \"%s\"", type, name);
 	return oid;
+}
+
+/* Whether a value of mkt.status is 'marketing'. */
+bool
+mkt_attachment_is_marketing(Oid status)
+{
+	HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(status));
+	bool		marketing;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for status %u", status);
+	marketing = strcmp(NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel),
+					   "marketing") == 0;
+	ReleaseSysCache(tuple);
+	return marketing;
 }
 
 /* The attached tables, a list of MktAttachedTable. */

@@ -63,6 +63,7 @@ PG_FUNCTION_INFO_V1(mkt_contact_count);
 PG_FUNCTION_INFO_V1(mkt_contact_recount);
 PG_FUNCTION_INFO_V1(mkt_contact_post);
 PG_FUNCTION_INFO_V1(mkt_contact_truncate);
+PG_FUNCTION_INFO_V1(mkt_is_state);
 
 #define FIRED(fcinfo) (((TriggerData *) (fcinfo)->context)->tg_event)
 
@@ -71,13 +72,13 @@ Datum
 mkt_contact_state(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		check_protocol(fcinfo, "contact_state",
-					   CALLED_AS_TRIGGER(fcinfo) &&
-					   TRIGGER_FIRED_BEFORE(FIRED(fcinfo)) &&
-					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
-					   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
+	check_protocol(fcinfo, "contact_state",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_BEFORE(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
 	MktAttachment *attachment =
-		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
@@ -89,13 +90,13 @@ Datum
 mkt_contact_count(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		check_protocol(fcinfo, "contact_count",
-					   CALLED_AS_TRIGGER(fcinfo) &&
-					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
-					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
-					   !TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
+	check_protocol(fcinfo, "contact_count",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+				   !TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
 	MktAttachment *attachment =
-		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 	Contact		contact;
 
 	read_contact(attachment, trigger->tg_trigslot, &contact);
@@ -109,13 +110,13 @@ Datum
 mkt_contact_recount(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		check_protocol(fcinfo, "contact_recount",
-					   CALLED_AS_TRIGGER(fcinfo) &&
-					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
-					   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
-					   TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
+	check_protocol(fcinfo, "contact_recount",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
 	MktAttachment *attachment =
-		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 	Contact		before;
 	Contact		after;
 
@@ -144,12 +145,12 @@ Datum
 mkt_contact_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger =
-		check_protocol(fcinfo, "contact_truncate",
-					   CALLED_AS_TRIGGER(fcinfo) &&
-					   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
-					   TRIGGER_FIRED_BY_TRUNCATE(FIRED(fcinfo)));
+	check_protocol(fcinfo, "contact_truncate",
+				   CALLED_AS_TRIGGER(fcinfo) &&
+				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
+				   TRIGGER_FIRED_BY_TRUNCATE(FIRED(fcinfo)));
 	MktAttachment *attachment =
-		mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 	MktRights	rights;
 
 	mkt_count_forget(attachment->count_table);
@@ -162,6 +163,25 @@ mkt_contact_truncate(PG_FUNCTION_ARGS)
 	mkt_act_again_as(rights);
 	SPI_finish();
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * mkt.is_state(status, flag, until): S3, for the check constraint.  A function,
+ * because PostgreSQL reads a constraint's expression anew for every statement.
+ */
+Datum
+mkt_is_state(PG_FUNCTION_ARGS)
+{
+	static Oid	marketing = InvalidOid;
+	static Oid	non_marketing = InvalidOid;
+	bool		flag = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	Oid			status = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+
+	if (flag != !PG_ARGISNULL(2))
+		PG_RETURN_BOOL(false);
+	if (OidIsValid(status) && status != marketing && status != non_marketing)
+		*(mkt_attachment_is_marketing(status) ? &marketing : &non_marketing) = status;
+	PG_RETURN_BOOL(!flag || status == marketing);
 }
 
 static TriggerData *
@@ -287,7 +307,7 @@ static void
 refuse_null(const MktAttachment *attachment, const Contact *contact, Relation rel)
 {
 	AttrNumber	column = contact->status_null ? attachment->status :
-		attachment->flag;
+	attachment->flag;
 
 	ereport(ERROR,
 			errcode(ERRCODE_NOT_NULL_VIOLATION),
@@ -318,7 +338,7 @@ store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *sl
 	MktColumns	columns = mkt_state_columns(state);
 	bool		until_null = state != MKT_PENDING;
 	Oid			status = columns.marketing ? attachment->marketing :
-		attachment->non_marketing;
+	attachment->non_marketing;
 	TupleDesc	desc = slot->tts_tupleDescriptor;
 	Datum	   *values;
 	bool	   *nulls;

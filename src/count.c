@@ -53,7 +53,7 @@
 #define CNT_COLUMNS			4
 
 /* One in so many rows written makes its account's rows be folded. */
-#define FOLD_ONE_IN 32
+#define FOLD_ONE_IN 64
 
 /* Folding takes up to this many rows of an account at a time. */
 #define FOLD_ROWS 1024
@@ -107,6 +107,13 @@ typedef struct Frame
 	struct Frame *parent;
 } Frame;
 
+/* A walk through the sums of all levels. */
+typedef struct FrameIterator
+{
+	Frame	   *frame;
+	sums_iterator sums;
+} FrameIterator;
+
 /* A table of counts that is open for writing. */
 typedef struct Writer
 {
@@ -126,6 +133,9 @@ typedef struct FoldRow
 
 static Frame *top_frame = NULL;
 
+static void start_iterate(FrameIterator *it);
+static Sum *iterate(FrameIterator *it);
+static bool is_account(const Sum *sum, Relation rel, Datum account_name);
 static Frame *current_frame(void);
 static void add(Frame *frame, const SumKey *key, int64 n);
 static void post(Frame *frame, bool fold);
@@ -197,7 +207,8 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at)
 									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int64		billable = 0;
-	char	   *name = NULL;
+	Sum		   *sum;
+	FrameIterator it;
 
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
@@ -209,25 +220,10 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at)
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
 
-	for (Frame *frame = top_frame; frame; frame = frame->parent)
-	{
-		sums_iterator it;
-		Sum		   *sum;
-
-		sums_start_iterate(frame->sums, &it);
-		while ((sum = sums_iterate(frame->sums, &it)) != NULL)
-		{
-			if (sum->key.account.count_table != count_table ||
-				sum->key.account.isnull || sum->key.until <= at || sum->n == 0)
-				continue;
-			if (name == NULL)
-				name = TextDatumGetCString(account_name);
-			if (strcmp(name, mkt_account_text(TupleDescAttr(RelationGetDescr(rel),
-															CNT_ACCOUNT - 1)->atttypid,
-											  sum->key.account.account)) == 0)
-				billable += sum->n;
-		}
-	}
+	start_iterate(&it);
+	while ((sum = iterate(&it)) != NULL)
+		if (sum->key.until > at && is_account(sum, rel, account_name))
+			billable += sum->n;
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return billable;
@@ -242,30 +238,65 @@ mkt_unposted(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
+	FrameIterator it;
+	Sum		   *sum;
+
 	InitMaterializedSRF(fcinfo, 0);
-	for (Frame *frame = top_frame; frame; frame = frame->parent)
+	start_iterate(&it);
+	while ((sum = iterate(&it)) != NULL)
 	{
-		sums_iterator it;
-		Sum		   *sum;
+		const MktAccountKey *key = &sum->key.account;
+		Datum		values[4] = {ObjectIdGetDatum(key->count_table)};
+		bool		nulls[4] = {false, key->isnull};
 
-		sums_start_iterate(frame->sums, &it);
-		while ((sum = sums_iterate(frame->sums, &it)) != NULL)
-		{
-			Datum		values[3] = {0};
-			bool		nulls[3] = {false};
-
-			nulls[0] = sum->key.account.isnull;
-			if (!nulls[0])
-				values[0] =
-					CStringGetTextDatum(mkt_account_text(get_atttype(sum->key.account.count_table,
-																	 CNT_ACCOUNT),
-														 sum->key.account.account));
-			values[1] = TimestampTzGetDatum(sum->key.until);
-			values[2] = Int64GetDatum(sum->n);
-			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-		}
+		if (!key->isnull)
+			values[1] = CStringGetTextDatum(mkt_account_text(get_atttype(key->count_table,
+																		 CNT_ACCOUNT),
+															 key->account));
+		values[2] = TimestampTzGetDatum(sum->key.until);
+		values[3] = Int64GetDatum(sum->n);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* Goes through the sums of all levels that are not zero. */
+static void
+start_iterate(FrameIterator *it)
+{
+	it->frame = top_frame;
+	if (it->frame)
+		sums_start_iterate(it->frame->sums, &it->sums);
+}
+
+static Sum *
+iterate(FrameIterator *it)
+{
+	while (it->frame)
+	{
+		Sum		   *sum;
+
+		while ((sum = sums_iterate(it->frame->sums, &it->sums)) != NULL)
+			if (sum->n != 0)
+				return sum;
+		it->frame = it->frame->parent;
+		if (it->frame)
+			sums_start_iterate(it->frame->sums, &it->sums);
+	}
+	return NULL;
+}
+
+/* Whether a sum belongs to an account, given as text, in this table of counts. */
+static bool
+is_account(const Sum *sum, Relation rel, Datum account_name)
+{
+	const MktAccountKey *key = &sum->key.account;
+
+	return key->count_table == RelationGetRelid(rel) && !key->isnull &&
+		strcmp(TextDatumGetCString(account_name),
+			   mkt_account_text(TupleDescAttr(RelationGetDescr(rel),
+											  CNT_ACCOUNT - 1)->atttypid,
+								key->account)) == 0;
 }
 
 /* Counts n contacts more, or fewer, with this account and instant. */
@@ -422,8 +453,7 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 	ExecStoreVirtualTuple(slot);
 
 	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
-	ExecInsertIndexTuples(writer->result, slot, writer->estate, false, false,
-						  NULL, NIL);
+	mkt_insert_index_tuples(writer->result, slot, writer->estate);
 	ResetPerTupleExprContext(writer->estate);
 }
 
@@ -544,42 +574,51 @@ scan_account(Relation rel, Relation index, Datum account_name, bool isnull,
 }
 
 /*
- * The pending contacts of an account that wait for another instant than one,
- * and the account's value as the contacts table has it.  Read with the newest
- * snapshot: the caller holds the account's lock.
+ * The pending contacts of an account that wait for another instant than one, in
+ * a snapshot, and the account's value as the contacts table has it.
  */
 int64
 mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
-				  TimestampTz except, Datum *typed)
+				  TimestampTz except, Snapshot snapshot, Datum *typed)
 {
+	Datum		name = CStringGetTextDatum(account);
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = index_open(account_index(rel), AccessShareLock);
-	Snapshot	snapshot;
-	IndexScanDesc scan;
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	IndexScanDesc scan;
 	int64		pending = 0;
-	bool		found = false;
+	FrameIterator it;
+	Sum		   *sum;
 
-	mkt_count_post();
-	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = scan_account(rel, index, CStringGetTextDatum(account), false, snapshot);
+	snapshot = RegisterSnapshot(snapshot);
+	scan = scan_account(rel, index, name, false, snapshot);
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
 		TimestampTz until = DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull));
 
-		if (!found)
-			*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
-							   att->attbyval, att->attlen);
-		found = true;
-		if (until > now && !TIMESTAMP_IS_NOEND(until) && until != except)
-			pending += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+		if (until <= now || TIMESTAMP_IS_NOEND(until) || until == except)
+			continue;
+		pending += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+		*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
+						   att->attbyval, att->attlen);
 	}
 	index_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
+
+	start_iterate(&it);
+	while ((sum = iterate(&it)) != NULL)
+	{
+		TimestampTz until = sum->key.until;
+
+		if (until <= now || TIMESTAMP_IS_NOEND(until) || until == except ||
+			!is_account(sum, rel, name))
+			continue;
+		pending += sum->n;
+		*typed = sum->key.account.account;
+	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return pending;
@@ -603,9 +642,9 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
 		Datum		name = heap_getattr(row, 2, rows->tupdesc, &null);
 		TimestampTz until =
-			DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null));
+		DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null));
 		int64		n = DatumGetInt64(heap_getattr(row, 4, rows->tupdesc, &null)) -
-			DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null));
+		DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null));
 
 		write_row(&writer, name, isnull, until, n, account);
 	}

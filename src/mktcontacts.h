@@ -28,6 +28,7 @@
 #include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
+#include "utils/snapshot.h"
 
 /* ---- state.c: the state machine of a contact ---- */
 
@@ -39,7 +40,8 @@ typedef enum MktState
 {
 	MKT_NON_MARKETING,			/* successors: MARKETING, PENDING */
 	MKT_MARKETING,				/* successor: PENDING (T8: never down at once) */
-	MKT_PENDING					/* successors: MARKETING, NON_MARKETING by time */
+	MKT_PENDING					/* successors: MARKETING, NON_MARKETING by
+								 * time */
 } MktState;
 
 /* What a statement asks of a contact. */
@@ -152,6 +154,7 @@ typedef struct MktAttachedTable
 extern MktAttachment *mkt_attachment_of(Oid relid);
 extern MktAttachment *mkt_attachment_find(Oid relid);
 extern List *mkt_attachment_list(void);
+extern bool mkt_attachment_is_marketing(Oid status);
 extern bool mkt_attachment_unique(Relation rel, AttrNumber column);
 extern char *mkt_attachment_column(const MktAttachment *attachment,
 								   AttrNumber column);
@@ -173,7 +176,7 @@ extern void mkt_count_post(void);
 extern void mkt_count_forget(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   TimestampTz now, TimestampTz except,
-							   Datum *typed);
+							   Snapshot snapshot, Datum *typed);
 extern void mkt_count_correct(Oid count_table, SPITupleTable *rows,
 							  uint64 nrows);
 extern void mkt_count_init(void);

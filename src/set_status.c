@@ -98,7 +98,7 @@ check_key(const MktAttachment *attachment, bool has_account)
 {
 	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
 	bool		unique = attachment->nkeys == 1 &&
-		mkt_attachment_unique(rel, attachment->keys[0]);
+	mkt_attachment_unique(rel, attachment->keys[0]);
 
 	relation_close(rel, AccessShareLock);
 	if (attachment->nkeys > 1)
@@ -164,7 +164,7 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 	const char *flag = mkt_attachment_column(attachment, attachment->flag);
 	const char *until = mkt_attachment_column(attachment, attachment->until);
 	const char *key_type =
-		format_type_be_qualified(get_atttype(attachment->contacts, attachment->keys[0]));
+	format_type_be_qualified(get_atttype(attachment->contacts, attachment->keys[0]));
 	const char *account = "";
 	const char *source = "";
 	StringInfoData query;
@@ -240,7 +240,6 @@ note_batch(FunctionCallInfo fcinfo, bool marketing,
 		OIDOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID,
 		TEXTOID, NAMEOID
 	};
-	NameData	role;
 	Datum		values[] = {
 		PG_GETARG_DATUM(ARG_CONTACTS),
 		CStringGetTextDatum(marketing ? "set_marketing" : "set_non_marketing"),
@@ -251,14 +250,13 @@ note_batch(FunctionCallInfo fcinfo, bool marketing,
 		Int64GetDatum(report[REPORT_PARKED]),
 		PG_GETARG_DATUM(ARG_SOURCE_TYPE),
 		PG_GETARG_DATUM(ARG_SOURCE_NAME),
-		NameGetDatum(&role)
+		DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)))
 	};
 	char		nulls[lengthof(values)];
 	MktRights	rights;
 	bool		isnull;
 	int64		batch;
 
-	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
 	memset(nulls, ' ', sizeof(nulls));
 	if (PG_ARGISNULL(ARG_SOURCE_TYPE))
 		nulls[7] = 'n';

@@ -28,6 +28,7 @@
 
 static void compare(const MktAttachedTable *table);
 static char *contacts_counted(const MktAttachment *attachment, bool by_status);
+static char *counts(Oid count_table);
 static void return_rows(ReturnSetInfo *result, Oid contacts);
 static void lock_counts(Oid count_table);
 static void mark_counted(Oid contacts);
@@ -42,7 +43,6 @@ mkt_verify(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
-	mkt_count_post();
 	SPI_connect();
 	foreach(cell, mkt_attachment_list())
 	{
@@ -65,7 +65,6 @@ mkt_repair(PG_FUNCTION_ARGS)
 	if (OidIsValid(contacts))
 		contacts = mkt_attachment_of(contacts)->contacts;
 	InitMaterializedSRF(fcinfo, 0);
-	mkt_count_post();
 	SPI_connect();
 	foreach(cell, mkt_attachment_list())
 	{
@@ -114,10 +113,9 @@ mkt_verify_count(const MktAttachedTable *table)
 	appendStringInfo(&query,
 					 "SELECT account, account::text, '-infinity'::pg_catalog.timestamptz, "
 					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
-					 "FROM (%s UNION ALL SELECT account, NULL, 0, pg_catalog.sum(n) FROM ONLY %s GROUP BY account) AS c "
+					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c "
 					 "GROUP BY account HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted)",
-					 contacts_counted(attachment, false),
-					 mkt_qualified_name(table->count_table));
+					 contacts_counted(attachment, false), counts(table->count_table));
 	rights = mkt_act_as(mkt_extension_owner());
 	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not count contacts");
@@ -138,11 +136,10 @@ compare(const MktAttachedTable *table)
 	appendStringInfo(&query,
 					 "SELECT account, account::text, until, "
 					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
-					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM ONLY %s) AS c%s "
+					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c%s "
 					 "GROUP BY account, until HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted) "
 					 "ORDER BY 2, 3",
-					 contacts_counted(attachment, true),
-					 mkt_qualified_name(table->count_table),
+					 contacts_counted(attachment, true), counts(table->count_table),
 					 table->counted ? "" :
 					 " WHERE until OPERATOR(pg_catalog.>) '-infinity'");
 	rights = mkt_act_as(mkt_extension_owner());
@@ -177,6 +174,19 @@ contacts_counted(const MktAttachment *attachment, bool by_status)
 					 get_rel_relkind(attachment->contacts) == RELKIND_RELATION ? "ONLY " : "",
 					 mkt_qualified_name(attachment->contacts));
 	return query.data;
+}
+
+/* The counts as a subquery, with what this transaction has not written yet. */
+static char *
+counts(Oid count_table)
+{
+	const char *name = mkt_qualified_name(count_table);
+
+	return psprintf("(SELECT account, until, n FROM ONLY %s UNION ALL "
+					"SELECT account_name::%s, until, n FROM mkt.unposted() "
+					"WHERE count_table OPERATOR(pg_catalog.=) %u) AS n",
+					name, format_type_be_qualified(get_atttype(count_table, 4)),
+					count_table);
 }
 
 static void

@@ -1,0 +1,99 @@
+"""Compares sides: passes in alternating order, ratios within each pass, and the table of figures that comes of them."""
+import csv
+import statistics
+from dataclasses import dataclass
+
+
+@dataclass
+class Bar:
+    limit: float
+    at_least: bool = False
+
+    def __str__(self):
+        return ("≥ " if self.at_least else "≤ ") + number(self.limit)
+
+    def verdict(self, value):
+        if value >= self.limit if self.at_least else value <= self.limit:
+            return "met"
+        return f"missed by {abs(value / self.limit - 1):.0%}"
+
+
+@dataclass
+class Figure:
+    """One line of the table."""
+    work: str
+    variant: str
+    values: list
+    unit: str
+    bar: Bar = None
+
+    def cells(self):
+        middle = statistics.median(self.values)
+        figures = [number(value) for value in (middle, min(self.values), max(self.values))]
+        return [self.work, self.variant, *figures, self.unit, str(len(self.values)),
+                str(self.bar or ""), self.bar.verdict(middle) if self.bar else ""]
+
+
+HEADINGS = ["work", "variant", "median", "min", "max", "unit", "n", "bar", "verdict"]
+
+
+def number(value):
+    """Three significant digits, never in exponents."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+class Passes:
+    """What measure(side) gave in every pass. The order of the sides is reversed from one pass to the next, so that
+    drift of the machine favours nobody. Rivals, which need no narrow answer, take part in the first passes only."""
+
+    def __init__(self, sides, rivals=(), rival_count=0):
+        self.sides, self.rivals, self.rival_count = list(sides), list(rivals), rival_count
+        self.taken = []
+
+    def take(self, measure, count=1):
+        for _ in range(count):
+            order = self.sides + (self.rivals if len(self.taken) < self.rival_count else [])
+            if len(self.taken) % 2:
+                order.reverse()
+            self.taken.append({side: measure(side) for side in order})
+        return self
+
+    def values(self, side, of=lambda value: value):
+        return [of(taken[side]) for taken in self.taken if side in taken]
+
+    def ratios(self, side, base, of=lambda value: value):
+        return [of(taken[side]) / of(taken[base])
+                for taken in self.taken if side in taken and base in taken]
+
+    def figures(self, work, unit, bar, of=lambda value: value):
+        """The first side in its own unit, every other side as a ratio to it, the second one against the bar."""
+        base, subject = self.sides[0], self.sides[1]
+        lines = [Figure(work, base.label, self.values(base, of), unit)]
+        for side in self.sides[1:] + self.rivals:
+            ratios = self.ratios(side, base, of)
+            if ratios:
+                lines.append(Figure(work, side.label, ratios, f"× {base.label}", bar if side is subject else None))
+        return lines
+
+
+def print_table(figures):
+    rows = [HEADINGS] + [figure.cells() for figure in figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    previous = None
+    for index, row in enumerate(rows):
+        work, row = row[0], [" " if row[0] == previous else row[0]] + row[1:]
+        if index and work != previous:
+            print("  ".join("-" * width for width in widths))
+        previous = work
+        print("  ".join(cell.rjust(width) if 2 <= column <= 4 else cell.ljust(width)
+                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
+    print(flush=True)
+
+
+def write_csv(path, figures):
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADINGS)
+        writer.writerows(figure.cells() for figure in figures)

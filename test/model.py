@@ -1,0 +1,215 @@
+"""The rules of marketing contacts once more, as a model to test against.
+
+Used by update_dates.py and random.py; uses the standard library and the
+system's time zones only.  It must never share a line or a query with the
+extension: what both get wrong for the same reason, no test can see.
+
+Instants are datetimes in UTC.  Dates, states and rows are values; nothing here
+reads a clock, and *now* is always an argument.
+"""
+
+import calendar
+import functools
+from datetime import date, datetime, timedelta, timezone
+from typing import NamedTuple, Optional
+from zoneinfo import ZoneInfo
+
+UTC = timezone.utc
+MARKETING = "marketing"
+NON_MARKETING = "non_marketing"
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+EPOCH = datetime(1970, 1, 1)
+SECOND = timedelta(seconds=1)
+
+# No zone has been further from UTC than this.
+FAR = timedelta(hours=16)
+
+
+# ---------------------------------------------------------------------------
+# Update dates (D1-D5)
+# ---------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=None)
+def start_of_day(zone, day):
+    """The first instant at which the zone's clocks show that day or a later
+    one (D4).  That is midnight, the first of two midnights, or the end of a
+    gap that has swallowed midnight or the whole day."""
+    midnight = datetime(day.year, day.month, day.day)
+    before, after = midnight - FAR, midnight + FAR
+    offset, later = offset_at(zone, before), offset_at(zone, after)
+    if offset == later:
+        return (midnight - offset).replace(tzinfo=UTC)
+    change = change_between(zone, before, after)
+    if midnight - offset < change:
+        return (midnight - offset).replace(tzinfo=UTC)
+    return max(change, midnight - later).replace(tzinfo=UTC)
+
+
+def change_between(zone, before, after):
+    """The second at which the offset becomes what it is at *after*."""
+    later = offset_at(zone, after)
+    low, high = 0, int((after - before) / SECOND)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offset_at(zone, before + middle * SECOND) == later:
+            high = middle
+        else:
+            low = middle
+    return before + high * SECOND
+
+
+def offset_at(zone, instant):
+    """The zone's offset at an instant given as a naive UTC datetime."""
+    info = ZoneInfo(zone)
+    return info.fromutc(instant.replace(tzinfo=info)).utcoffset()
+
+
+def day_in_month(year, month, day):
+    """That day of the month, or the month's last one (D3)."""
+    return date(year, month, min(day, calendar.monthrange(year, month)[1]))
+
+
+def month_after(year, month, count):
+    month += count - 1
+    return year + month // 12, month % 12 + 1
+
+
+def update_days(commitment, started_on, first_year, last_year):
+    """The days of all update dates in those years, in order."""
+    if commitment == "monthly":
+        return monthly_days(started_on, first_year, last_year)
+    firsts = {date(year, month, 1)
+              for year in range(first_year, last_year + 1)
+              for month in range(1, 13)}
+    return sorted(firsts.union(
+        renewal_days(commitment, started_on, first_year, last_year)))
+
+
+def renewal_days(commitment, started_on, first_year, last_year):
+    """The days of all renewals in those years, in order."""
+    if started_on is None:
+        return []
+    if commitment == "monthly":
+        return monthly_days(started_on, first_year, last_year)
+    return [day_in_month(year, started_on.month, started_on.day)
+            for year in range(max(first_year, started_on.year + 1),
+                              last_year + 1)]
+
+
+def monthly_days(started_on, first_year, last_year):
+    days = [day_in_month(year, month, started_on.day)
+            for year in range(max(first_year, started_on.year), last_year + 1)
+            for month in range(1, 13)]
+    return [day for day in days
+            if (day.year, day.month) > (started_on.year, started_on.month)]
+
+
+@functools.lru_cache(maxsize=100000)
+def next_update(commitment, started_on, zone, after):
+    return next_of(update_days, commitment, started_on, zone, after)
+
+
+@functools.lru_cache(maxsize=100000)
+def next_renewal(commitment, started_on, zone, after):
+    if started_on is None:
+        return None
+    return next_of(renewal_days, commitment, started_on, zone, after)
+
+
+def next_of(days, commitment, started_on, zone, after):
+    """The first start of one of those days that is later than *after* (D5)."""
+    first = after.year - 1
+    last = max(after.year, started_on.year if started_on else 0) + 2
+    for day in days(commitment, started_on, first, last):
+        if day >= after.date() - timedelta(days=2):
+            instant = start_of_day(zone, day)
+            if instant > after:
+                return instant
+    raise AssertionError("no update date")
+
+
+# ---------------------------------------------------------------------------
+# Contacts (S1-S3, T1-T5, T12)
+# ---------------------------------------------------------------------------
+
+class Settings(NamedTuple):
+    """What mkt.account says of an account, or D8 where it says nothing."""
+    commitment: str = "annual"
+    started_on: Optional[date] = None
+    time_zone: str = "UTC"
+    edition: Optional[str] = None
+
+    def next_update(self, now):
+        return next_update(self.commitment, self.started_on, self.time_zone,
+                           now)
+
+
+class Contact(NamedTuple):
+    """A row.  *half* is the session that owns it; *score* and *note* are the
+    application's own columns."""
+    key: object
+    account: object
+    half: int
+    score: int
+    note: Optional[str]
+    status: Optional[str]
+    flag: Optional[bool]
+    until: Optional[datetime]
+
+    def marketing_until(self):
+        """S1: the instant until which it is marketing."""
+        if self.status == NON_MARKETING:
+            return NEVER
+        return self.until if self.flag else FOREVER
+
+    def expired(self, now):
+        return bool(self.flag) and self.until <= now
+
+    def state(self, now):
+        if self.marketing_until() <= now:
+            return "N"
+        return "P" if self.flag else "M"
+
+    def become(self, state, until=None):
+        if state == "N":
+            return self._replace(status=NON_MARKETING, flag=False, until=None)
+        if state == "M":
+            return self._replace(status=MARKETING, flag=False, until=None)
+        return self._replace(status=MARKETING, flag=True, until=until)
+
+
+def inserted(new, next_update):
+    """What is stored when a statement inserts *new* (T10, T12); next_update
+    is asked for the update date of an account."""
+    if new.status != MARKETING:
+        return new.become("N")
+    if new.flag:
+        return new.become("P", next_update(new.account))
+    return new.become("M")
+
+
+def updated(old, new, now, next_update, partitioned=False):
+    """What is stored when a statement turns *old* into *new* (T12).  A row
+    that changes partition arrives there as an INSERT, so any UPDATE of a
+    partitioned table brings an expired row up to date."""
+    if partitioned and old.expired(now):
+        pass
+    elif (old.status, old.flag, old.until, old.account) == \
+            (new.status, new.flag, new.until, new.account):
+        return new
+    state = old.state(now)
+    asked = (old.status, old.flag) != (new.status, new.flag)
+    if not asked:
+        wanted = state
+    elif new.status == NON_MARKETING:
+        wanted = {"M": "P", "P": "P", "N": "N"}[state]
+    else:
+        wanted = "P" if new.flag else "M"
+    if wanted != "P":
+        return new.become(wanted)
+    if asked and state == "P" and new.account == old.account:
+        return new.become("P", old.until)
+    return new.become("P", next_update(new.account))

@@ -1,0 +1,2068 @@
+#!/usr/bin/python3
+"""Runs random statements of every kind against several attached tables and
+compares the database, statement by statement, with the model in model.py.
+
+Two sessions take turns.  Each owns half of every table's rows, so that neither
+waits for the other's row locks while both change the same accounts; what
+touches rows of both (settings, TRUNCATE, the clock) happens while the other
+has no transaction open.  Every statement's outcome is worked out first, then
+run and compared: its error, its row count, what it returns.  Every few
+statements the rows, the counts at several instants, mkt.usage and mkt.verify()
+are compared as the session sees them, inside transactions as well as outside.
+
+One seed gives one run.  On a failure the seed, the statement, what the model
+and the database say and the statements before it are printed.
+
+Connects by PGHOST, PGPORT, PGDATABASE and PGUSER (a superuser, for the clock)
+to a database that nothing else uses, and prints TAP.
+"""
+
+import os
+import sys
+
+# Not before the standard library: this file would be taken for its random.
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [p for p in sys.path if os.path.abspath(p) != HERE] + [HERE]
+sys.dont_write_bytecode = True
+
+import argparse
+import io
+import random
+import time
+import traceback
+import uuid
+from collections import Counter, defaultdict, deque
+from datetime import date, datetime, timedelta
+
+import psycopg2
+import psycopg2.extras
+
+import model
+from model import MARKETING, NON_MARKETING, UTC, Contact, Settings
+
+SCHEMA = "mkt_random"
+GID = "mkt_random_%d"
+MICROSECOND = timedelta(microseconds=1)
+SHOWN = 30
+
+ZONES = ["UTC", "Europe/Oslo", "America/Sao_Paulo", "America/Havana",
+         "Asia/Beirut", "Pacific/Apia", "Pacific/Kiritimati",
+         "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe"]
+NOTES = ["plain", "plain", "other", "vip", "drop", "skip", "keep", "frozen",
+         "it's", None]
+
+
+class Mismatch(Exception):
+    """The model and the database disagree."""
+
+
+class Refused(Exception):
+    """What the model raises where the statement must fail; code is the
+    SQLSTATE, or None where any will do."""
+
+    def __init__(self, code=None):
+        super().__init__(code)
+        self.code = code
+
+
+class Unpredictable(Exception):
+    """The outcome depends on the order in which rows are visited."""
+
+
+# ---------------------------------------------------------------------------
+# The tables
+# ---------------------------------------------------------------------------
+
+class Table:
+    """An attached table: how its keys and accounts are written and which they
+    are.  Without an account column it belongs to one account."""
+
+    def __init__(self, name, key_type, account_type, accounts, keys,
+                 account_column=None, composite=False, triggered=False):
+        self.name = SCHEMA + "." + name
+        self.key_type = key_type
+        self.account_type = account_type
+        self.account_column = account_column
+        self.accounts = accounts
+        self.keys = keys
+        self.composite = composite
+        self.triggered = triggered
+        own = ["id"] + ([account_column] if account_column else [])
+        self.columns = own + ["half", "score", "note", "marketing_status",
+                              "marketing_until_next_update", "marketing_until"]
+
+    def contact(self, values):
+        values = list(values)
+        if not self.account_column:
+            values.insert(1, self.accounts[0])
+        return Contact(*values)
+
+    def values(self, contact):
+        values = list(contact)
+        if not self.account_column:
+            del values[1]
+        return values
+
+    def identity(self, contact):
+        return (contact.account, contact.key) if self.composite \
+            else contact.key
+
+    def literals(self, contact):
+        return [self.literal(column, value) for column, value
+                in zip(self.columns, self.values(contact))]
+
+    def literal(self, column, value):
+        kind = {"id": self.key_type, self.account_column: self.account_type,
+                "marketing_status": "mkt.status",
+                "marketing_until_next_update": "boolean",
+                "marketing_until": "timestamptz"}.get(column)
+        return literal(value) + ("::" + kind if kind else "")
+
+    def freezes(self, contact):
+        """Whether the user's trigger skips every UPDATE of it."""
+        return self.triggered and contact.note == "frozen"
+
+    def match(self, contact):
+        where = "id = " + literal(contact.key)
+        if self.composite:
+            where += " AND %s = %s" % (self.account_column,
+                                       literal(contact.account))
+        return where
+
+
+def literal(value):
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def make_tables(rng):
+    def numbers(size):
+        return [[2 * n + half for n in range(1, size + 1)]
+                for half in (0, 1)]
+
+    def uuids(size):
+        return [uuid.UUID(int=rng.getrandbits(128), version=4)
+                for _ in range(size)]
+
+    return [
+        Table("person", "bigint", "bigint", [1, 2, 3, 4, 5, None],
+              numbers(90), account_column="account_id"),
+        Table("solo", "bigint", "text", ["3"], numbers(90)),
+        Table("member", "integer", "text",
+              ["acme", "1", "x y", "it's", "blåbær", "3"], numbers(25),
+              account_column="account", composite=True),
+        Table("guest", "uuid", "uuid", uuids(3) + [None],
+              [uuids(70), uuids(70)], account_column="owner",
+              triggered=True),
+    ]
+
+
+FIXTURE = """
+DROP SCHEMA IF EXISTS {schema} CASCADE;
+CREATE SCHEMA {schema};
+CREATE TABLE {schema}.person (id bigint PRIMARY KEY, half int NOT NULL,
+    note text, account_id bigint, score int NOT NULL DEFAULT 0);
+CREATE INDEX ON {schema}.person (account_id);
+CREATE TABLE {schema}.solo (half int NOT NULL, score int NOT NULL,
+    id bigint PRIMARY KEY, gone int, note text);
+ALTER TABLE {schema}.solo DROP COLUMN gone;
+CREATE TABLE {schema}.member (account text, id int, half int NOT NULL,
+    score int NOT NULL, note text, PRIMARY KEY (account, id))
+    PARTITION BY LIST (account);
+CREATE TABLE {schema}.member_a PARTITION OF {schema}.member
+    FOR VALUES IN ('acme', '1');
+CREATE TABLE {schema}.member_b (id int NOT NULL, note text, gone int,
+    score int NOT NULL, half int NOT NULL, account text NOT NULL,
+    PRIMARY KEY (account, id));
+ALTER TABLE {schema}.member_b DROP COLUMN gone;
+ALTER TABLE {schema}.member ATTACH PARTITION {schema}.member_b
+    FOR VALUES IN ('x y', '3');
+CREATE TABLE {schema}.member_rest PARTITION OF {schema}.member DEFAULT
+    PARTITION BY HASH (id);
+CREATE TABLE {schema}.member_rest_0 PARTITION OF {schema}.member_rest
+    FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE {schema}.member_rest_1 PARTITION OF {schema}.member_rest
+    FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE {schema}.guest (id uuid PRIMARY KEY, owner uuid,
+    half int NOT NULL, score int NOT NULL, note text);
+"""
+
+# The trigger of a user's own; the model's half of it is user_trigger below.
+USER_TRIGGER = """
+CREATE FUNCTION {schema}.decide() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.note = 'keep' THEN RETURN NULL; END IF;
+        RETURN OLD;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.note = 'frozen' AND OLD.note = 'frozen' THEN RETURN NULL; END IF;
+        IF NEW.note IS NOT DISTINCT FROM OLD.note THEN RETURN NEW; END IF;
+    END IF;
+    CASE NEW.note
+        WHEN 'skip' THEN RETURN NULL;
+        WHEN 'vip' THEN NEW.marketing_status := 'marketing';
+        WHEN 'drop' THEN NEW.marketing_status := 'non_marketing';
+        ELSE NULL;
+    END CASE;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER a_decide BEFORE INSERT OR UPDATE OR DELETE
+    ON {schema}.guest FOR EACH ROW EXECUTE FUNCTION {schema}.decide();
+"""
+
+
+def user_trigger(table, old, new):
+    """The row that goes on to the extension's trigger, or None."""
+    if not table.triggered:
+        return new or old
+    if new is None:
+        return None if old.note == "keep" else old
+    if old is not None:
+        if new.note == old.note == "frozen":
+            return None
+        if new.note == old.note:
+            return new
+    if new.note == "skip":
+        return None
+    if new.note in ("vip", "drop"):
+        return new._replace(status=MARKETING if new.note == "vip"
+                            else NON_MARKETING)
+    return new
+
+
+# ---------------------------------------------------------------------------
+# What should be in the database
+# ---------------------------------------------------------------------------
+
+class State:
+    """All rows, settings and the clock, as one session sees them."""
+
+    def __init__(self, tables, now):
+        self.tables = tables
+        self.now = now
+        self.rows = {table.name: {} for table in tables}
+        self.accounts = {}
+
+    def copy(self):
+        other = State((), self.now)
+        other.tables = self.tables
+        other.rows = {name: dict(rows) for name, rows in self.rows.items()}
+        other.accounts = dict(self.accounts)
+        return other
+
+    def settings(self, account):
+        return self.accounts.get(account and str(account), Settings())
+
+    def next_update(self, account):
+        return self.settings(account).next_update(self.now)
+
+    def of(self, table):
+        return self.rows[table.name]
+
+    def insert(self, table, new):
+        """The row that is stored, or None where the user's trigger skips
+        it."""
+        new = self.proposed(table, new)
+        if new is not None:
+            self.store(table, new)
+        return new
+
+    def proposed(self, table, new):
+        new = user_trigger(table, None, new)
+        return new and model.inserted(new, self.next_update)
+
+    def store(self, table, new):
+        identity = table.identity(new)
+        if identity in self.of(table):
+            raise Refused("23505")
+        self.of(table)[identity] = new
+
+    def update(self, table, changes):
+        """Applies (old, new) pairs as one statement; the rows that are
+        stored."""
+        done = []
+        for old, new in changes:
+            new = user_trigger(table, old, new)
+            if new is not None:
+                if new.status is None or new.flag is None:
+                    raise Refused("23502")
+                new = model.updated(old, new, self.now, self.next_update,
+                                    table.composite)
+                done.append((old, new))
+        self.replace(table, done)
+        return [new for _, new in done]
+
+    def replace(self, table, done):
+        """Whether a unique index complains can depend on which row comes
+        first, when one takes a key that another leaves."""
+        rows = self.of(table)
+        moved = [(table.identity(old), table.identity(new))
+                 for old, new in done]
+        left = {before for before, after in moved if before != after}
+        taken = [after for before, after in moved if before != after]
+        if len(set(taken)) < len(taken) or \
+                any(key in rows and key not in left for key in taken):
+            raise Refused("23505")
+        if left.intersection(taken):
+            raise Unpredictable
+        for before in left:
+            del rows[before]
+        for (_, after), (_, new) in zip(moved, done):
+            rows[after] = new
+
+    def delete(self, table, olds):
+        gone = [old for old in olds if user_trigger(table, old, None)]
+        for old in gone:
+            del self.of(table)[table.identity(old)]
+        return gone
+
+    def set_settings(self, accounts):
+        """D7: pending contacts move with their account's settings."""
+        before, self.accounts = self.accounts, accounts
+        changed = {name for name in set(before) | set(accounts)
+                   if before.get(name, Settings())[:3]
+                   != accounts.get(name, Settings())[:3]}
+        if changed:
+            self.redate(changed)
+
+    def redate(self, names):
+        for table in self.tables:
+            rows = self.of(table)
+            for identity, row in rows.items():
+                if str(row.account) in names and row.account is not None \
+                        and row.state(self.now) == "P" \
+                        and not table.freezes(row):
+                    rows[identity] = row.become(
+                        "P", self.next_update(row.account))
+
+    def has_frozen(self):
+        """Whether a user's trigger keeps pending contacts from being moved,
+        which above READ COMMITTED is an error."""
+        return any(table.freezes(row) and row.state(self.now) == "P"
+                   for table in self.tables if table.triggered
+                   for row in self.of(table).values())
+
+    def apply(self, halves=(0, 1)):
+        for table in self.tables:
+            rows = self.of(table)
+            for identity, row in rows.items():
+                if row.expired(self.now) and not table.freezes(row) \
+                        and row.half in halves:
+                    rows[identity] = row.become("N")
+
+    def contacts(self):
+        """All contacts, by the text of their account."""
+        stored, named = defaultdict(list), defaultdict(list)
+        for rows in self.rows.values():
+            for row in rows.values():
+                stored[row.account].append(row)
+        for account, rows in stored.items():
+            named[account and str(account)] += rows
+        return named
+
+
+def billable(contacts, at):
+    """S2."""
+    return sum(row.marketing_until() > at for row in contacts)
+
+
+def difference(before, after):
+    """What a transaction has changed, by table and identity."""
+    changes = []
+    for name, rows in after.rows.items():
+        old = before.rows[name]
+        changes += [(name, identity, row) for identity, row in rows.items()
+                    if old.get(identity) != row]
+        changes += [(name, identity, None) for identity in old
+                    if identity not in rows]
+    accounts = after.accounts if after.accounts != before.accounts else None
+    now = after.now if after.now != before.now else None
+    return changes, accounts, now
+
+
+def merge(state, changes, unless=None):
+    """Brings the changes of a transaction into another view; rows that differ
+    from *unless* there are the other session's own work."""
+    rows, accounts, now = changes
+    for name, identity, row in rows:
+        mine = state.rows[name]
+        if unless and mine.get(identity) != unless.rows[name].get(identity):
+            continue
+        if row is None:
+            mine.pop(identity, None)
+        else:
+            mine[identity] = row
+    if accounts is not None:
+        state.accounts = dict(accounts)
+    if now is not None:
+        state.now = now
+
+
+# ---------------------------------------------------------------------------
+# Sessions
+# ---------------------------------------------------------------------------
+
+class Outcome:
+    """What a statement should report; None is not compared."""
+
+    def __init__(self, count=None, rows=None):
+        self.count = count
+        self.rows = rows
+
+
+class Statement:
+    """SQL and what it does to a State; returning is what a block leaves out,
+    copied the data of a COPY."""
+
+    def __init__(self, kind, sql, run, returning="", copied=None):
+        self.kind = kind
+        self.core = sql
+        self.sql = sql + returning
+        self.run = run
+        self.copied = copied
+
+
+class Session:
+    def __init__(self, world, half):
+        self.world = world
+        self.half = half
+        self.connection = psycopg2.connect("")
+        self.connection.autocommit = True
+        psycopg2.extras.register_uuid(conn_or_curs=self.connection)
+        self.cursor = self.connection.cursor()
+        self.execute("SET client_min_messages = warning;"
+                     "SET lock_timeout = '20s'; SET jit = off")
+        self.episode = None
+        self.isolation = None
+        self.base = self.view = self.savepoints = None
+        self.clock = None
+        self.held = self.doomed = self.overtaken = False
+
+    # Transactions --------------------------------------------------------
+
+    def state(self):
+        return self.view if self.isolation else self.world.committed
+
+    def begin(self, isolation):
+        self.follow_clock()
+        self.command("BEGIN ISOLATION LEVEL " + isolation)
+        # Nothing has a snapshot before its first query.
+        self.execute("SELECT 1")
+        self.isolation = isolation
+        self.base = self.world.committed.copy()
+        self.view = self.base.copy()
+        self.savepoints = []
+        self.doomed = self.overtaken = False
+
+    def follow_clock(self):
+        """The clock is a setting of the session: each sets its own."""
+        if self.clock != self.world.committed.now:
+            self.clock = self.world.committed.now
+            self.execute("SET mktcontacts.clock = " + literal(self.clock))
+
+    def commit(self):
+        try:
+            self.command("COMMIT")
+        except psycopg2.errors.SerializationFailure:
+            self.gave_up()
+        else:
+            self.world.commit(self, difference(self.base, self.view))
+            self.clock = self.world.committed.now
+        self.end()
+
+    def rollback(self):
+        self.command("ROLLBACK")
+        self.end()
+
+    def end(self):
+        self.isolation = self.base = self.view = self.savepoints = None
+        self.doomed = False
+        self.world.release(self)
+
+    def prepare(self, gid):
+        """What the transaction has changed, once it is prepared."""
+        try:
+            self.command("PREPARE TRANSACTION " + literal(gid))
+        except psycopg2.errors.SerializationFailure:
+            self.gave_up()
+            self.end()
+            return None
+        changes = difference(self.base, self.view)
+        self.isolation = None
+        return changes
+
+    def gave_up(self):
+        """A serialization failure is no fault where the other session was at
+        work."""
+        if self.isolation not in ("REPEATABLE READ", "SERIALIZABLE") or \
+                not self.contended():
+            raise Mismatch("a serialization failure without a reason")
+        self.doomed = True
+        self.world.count("(serialization failures)")
+
+    def contended(self):
+        """Whether another transaction can be in the way of this one."""
+        other = self.world.other(self)
+        return self.overtaken or self.isolation == "SERIALIZABLE" and bool(
+            other.isolation or other.held)
+
+    def savepoint(self):
+        name = "s%d" % (len(self.savepoints) + 1)
+        self.command("SAVEPOINT " + name)
+        self.savepoints.append((name, self.view.copy()))
+
+    def rollback_to(self, position):
+        name, saved = self.savepoints[position]
+        self.command("ROLLBACK TO " + name)
+        del self.savepoints[position + 1:]
+        self.view = saved.copy()
+
+    def release(self, position):
+        self.command("RELEASE " + self.savepoints[position][0])
+        del self.savepoints[position:]
+
+    def see(self, changes):
+        """Another session has committed."""
+        if not self.isolation:
+            return
+        self.overtaken = True
+        if self.isolation == "READ COMMITTED":
+            for state in [self.view] + [saved for _, saved in self.savepoints]:
+                merge(state, changes, unless=self.base)
+            merge(self.base, changes)
+
+    # Statements ----------------------------------------------------------
+
+    def command(self, sql):
+        self.world.note(self, " ".join(
+            word for word in sql.split() if word.isupper()), sql)
+        self.execute(sql)
+
+    def execute(self, sql):
+        try:
+            self.cursor.execute(sql)
+        except psycopg2.errors.SerializationFailure:
+            raise
+        except psycopg2.Error as error:
+            raise Mismatch("database: " + told(error)) from None
+
+    def query(self, sql):
+        self.execute(sql)
+        return self.cursor.fetchall()
+
+    def run(self, statement):
+        """Runs the statement in the model and in the database; whether it
+        succeeded."""
+        if not self.isolation:
+            self.follow_clock()
+        state = self.state().copy()
+        try:
+            expected = statement.run(state)
+        except Refused as refused:
+            expected = refused
+        self.world.note(self, statement.kind, statement.sql, statement.copied)
+        try:
+            self.send(statement)
+        except psycopg2.errors.SerializationFailure:
+            self.gave_up()
+            return False
+        except psycopg2.Error as error:
+            self.compare_error(expected, error)
+            return False
+        self.compare(expected)
+        self.adopt(state)
+        return True
+
+    def send(self, statement):
+        if statement.copied is None:
+            self.cursor.execute(statement.sql)
+        else:
+            self.cursor.copy_expert(statement.sql,
+                                    io.StringIO(statement.copied))
+
+    def adopt(self, state):
+        if self.isolation:
+            self.view = state
+        else:
+            self.world.commit(self, difference(self.world.committed, state))
+            self.clock = self.world.committed.now
+
+    def compare_error(self, expected, error):
+        if not isinstance(expected, Refused) or \
+                expected.code not in (None, error.pgcode):
+            raise Mismatch("model: %s\ndatabase: %s"
+                           % (said(expected), told(error)))
+
+    def compare(self, expected):
+        if isinstance(expected, Refused):
+            raise Mismatch("model: %s\ndatabase: no error" % said(expected))
+        if expected.count is not None and \
+                expected.count != self.cursor.rowcount:
+            raise Mismatch("model: %d rows\ndatabase: %d rows"
+                           % (expected.count, self.cursor.rowcount))
+        if expected.rows is not None:
+            same_rows("returned", expected.rows, self.cursor.fetchall())
+
+
+def said(expected):
+    if isinstance(expected, Refused):
+        return "error " + (expected.code or "of any kind")
+    return "no error"
+
+
+def told(error):
+    return "%s: %s" % (error.pgcode, str(error).strip())
+
+
+def same_rows(what, expected, actual):
+    expected, actual = Counter(map(tuple, expected)), Counter(map(tuple, actual))
+    if expected == actual:
+        return
+    lines = [what + " rows differ"]
+    for title, rows in (("model", expected - actual),
+                        ("database", actual - expected)):
+        lines += ["%s: %s" % (title, shown(row))
+                  for row in sorted(rows.elements(), key=str)[:8]]
+    raise Mismatch("\n".join(lines))
+
+
+def shown(row):
+    return "(%s)" % ", ".join(str(value) for value in row)
+
+
+# ---------------------------------------------------------------------------
+# Statements
+# ---------------------------------------------------------------------------
+
+class Predicate:
+    """A condition on rows, in SQL and in Python; the SQL's columns are those
+    of the alias t."""
+
+    def __init__(self, sql, test):
+        self.sql = sql
+        self.test = test
+
+    def __and__(self, other):
+        return Predicate("%s AND %s" % (self.sql, other.sql),
+                         lambda row, now: self.test(row, now)
+                         and other.test(row, now))
+
+    def matching(self, state, table):
+        return [row for row in state.of(table).values()
+                if self.test(row, state.now)]
+
+
+class Change:
+    """One assignment of an UPDATE."""
+
+    def __init__(self, column, field, sql, value):
+        self.column = column
+        self.field = field
+        self.sql = sql
+        self.value = value
+
+
+def changed(row, changes):
+    return row._replace(**{c.field: c.value(row) for c in changes})
+
+
+def assignments(changes):
+    return ", ".join("%s = %s" % (c.column, c.sql) for c in changes)
+
+
+class Generator:
+    """Makes statements for one session; everything random comes from the
+    world's generator, so that the seed decides."""
+
+    def __init__(self, world):
+        self.world = world
+        self.rng = world.rng
+        self.kinds = [
+            (10, self.insert), (9, self.insert_many), (6, self.copy),
+            (22, self.update), (10, self.update_key), (6, self.write_back),
+            (3, self.move_key), (8, self.delete), (3, self.update_from),
+            (4, self.on_conflict_nothing), (7, self.on_conflict_update),
+            (7, self.merge), (5, self.two_in_one), (3, self.transfer),
+            (14, self.set_status), (2, self.in_partition),
+            (3, self.execute_prepared), (3, self.touch),
+        ]
+
+    def plain(self, session, state, in_block=False):
+        """A statement that any transaction may run, and any block but for
+        COPY."""
+        weights, makers = zip(*self.kinds)
+        while True:
+            maker = self.rng.choices(makers, weights)[0]
+            statement = maker(session, state)
+            if statement is None or (in_block and statement.copied):
+                continue
+            try:
+                statement.run(state.copy())
+            except Unpredictable:
+                continue
+            except Refused:
+                pass
+            return statement
+
+    def chance(self, part):
+        return self.rng.random() < part
+
+    def table(self):
+        return self.rng.choice(self.world.tables)
+
+    def own(self, session, state, table):
+        return [row for row in state.of(table).values()
+                if row.half == session.half]
+
+    # Values --------------------------------------------------------------
+
+    def instant(self, state):
+        days = self.rng.choice([-400, -20, -1, 0, 1, 20, 400])
+        return state.now.replace(microsecond=0) + timedelta(
+            days=days, seconds=self.rng.randrange(86400))
+
+    def account(self, table):
+        return self.rng.choice(table.accounts)
+
+    def contact(self, session, state, table, fresh=0.9):
+        """A row to insert.  Now and then its key is taken already."""
+        rng = self.rng
+        for _ in range(8):
+            row = Contact(
+                rng.choice(table.keys[session.half]), self.account(table),
+                session.half, rng.randrange(100), rng.choice(NOTES),
+                rng.choice([MARKETING, MARKETING, NON_MARKETING, None]),
+                rng.choice([True, False, False, None]),
+                self.instant(state) if self.chance(0.3) else None)
+            if table.identity(row) not in state.of(table) or \
+                    not self.chance(fresh):
+                break
+        return row
+
+    def contacts(self, session, state, table, size, fresh):
+        """Rows with different keys."""
+        rows = {}
+        for _ in range(size):
+            row = self.contact(session, state, table, fresh)
+            rows.setdefault(table.identity(row), row)
+        return list(rows.values())
+
+    def named(self, table):
+        """The columns that an INSERT names: every combination of ours."""
+        ours = ("marketing_status", "marketing_until_next_update",
+                "marketing_until")
+        skipped = [column for column in ours if self.chance(0.4)]
+        return [column for column in table.columns if column not in skipped]
+
+    def as_named(self, row, columns):
+        """The row as a statement that names only those columns gives it."""
+        if "marketing_status" not in columns:
+            row = row._replace(status=None)
+        if "marketing_until_next_update" not in columns:
+            row = row._replace(flag=None)
+        if "marketing_until" not in columns:
+            row = row._replace(until=None)
+        return row
+
+    def values(self, table, rows, columns):
+        lines = []
+        for row in rows:
+            given = dict(zip(table.columns, table.literals(row)))
+            lines.append("(%s)" % ", ".join(given[c] for c in columns))
+        return ", ".join(lines)
+
+    def returning(self, table, alias=""):
+        return " RETURNING " + ", ".join(alias + column
+                                         for column in table.columns)
+
+    # Predicates and assignments ------------------------------------------
+
+    def mine(self, session):
+        half = session.half
+        return Predicate("t.half = %d" % half,
+                         lambda row, now: row.half == half)
+
+    def predicate(self, session, state, table):
+        maker = self.rng.choices(
+            [self.by_key, self.by_keys, self.by_account, self.by_status,
+             self.by_flag, self.by_score, self.by_instant, self.by_effect,
+             self.by_nothing],
+            [6, 4, 6, 2, 3, 6, 2, 2, 1])[0]
+        return maker(session, state, table) & self.mine(session)
+
+    def by_key(self, session, state, table):
+        key = self.some_key(session, state, table)
+        return Predicate("t.id = " + literal(key),
+                         lambda row, now: row.key == key)
+
+    def some_key(self, session, state, table):
+        rows = self.own(session, state, table)
+        if rows and self.chance(0.9):
+            return self.rng.choice(rows).key
+        return self.rng.choice(table.keys[session.half])
+
+    def by_keys(self, session, state, table):
+        keys = [self.some_key(session, state, table)
+                for _ in range(self.rng.randrange(1, 8))]
+        return Predicate("t.id IN (%s)" % ", ".join(map(literal, keys)),
+                         lambda row, now: row.key in keys)
+
+    def by_account(self, session, state, table):
+        account = self.account(table)
+        column = table.account_column
+        if not column:
+            return self.by_score(session, state, table)
+        if account is None:
+            return Predicate("t.%s IS NULL" % column,
+                             lambda row, now: row.account is None)
+        return Predicate("t.%s = %s" % (column, literal(account)),
+                         lambda row, now: row.account == account)
+
+    def by_status(self, session, state, table):
+        status = self.rng.choice([MARKETING, NON_MARKETING])
+        return Predicate("t.marketing_status = " + literal(status),
+                         lambda row, now: row.status == status) \
+            & self.by_score(session, state, table)
+
+    def by_flag(self, session, state, table):
+        return Predicate("t.marketing_until_next_update",
+                         lambda row, now: row.flag) \
+            & self.by_score(session, state, table)
+
+    def by_score(self, session, state, table):
+        divisor = self.rng.randrange(2, 9)
+        rest = self.rng.randrange(divisor)
+        return Predicate("t.score %% %d = %d" % (divisor, rest),
+                         lambda row, now: row.score % divisor == rest)
+
+    def by_instant(self, session, state, table):
+        return Predicate("t.marketing_until <= " + literal(state.now),
+                         lambda row, now: row.until is not None
+                         and row.until <= now)
+
+    def by_effect(self, session, state, table):
+        return Predicate(
+            "NOT mkt.is_marketing(t.marketing_status, t.marketing_until)",
+            lambda row, now: row.state(now) == "N") \
+            & self.by_score(session, state, table)
+
+    def by_nothing(self, session, state, table):
+        return Predicate("true", lambda row, now: True)
+
+    def changes(self, session, state, table):
+        """Assignments to one or more columns, seldom to all."""
+        makers = [self.set_to_status, self.set_to_status, self.set_flag,
+                  self.set_until, self.set_score, self.set_note]
+        if table.account_column:
+            makers.append(self.set_account)
+        found = {}
+        for _ in range(self.rng.choice([1, 1, 1, 1, 2, 2, 3, 5])):
+            change = self.rng.choice(makers)(state, table)
+            found.setdefault(change.column, change)
+        return list(found.values())
+
+    def set_to_status(self, state, table):
+        column, field = "marketing_status", "status"
+        kind = self.rng.randrange(8)
+        if kind == 0:
+            return Change(column, field, "t.marketing_status",
+                          lambda row: row.status)
+        if kind == 1:
+            sql = ("CASE WHEN t.score % 2 = 0 THEN 'marketing'::mkt.status"
+                   " ELSE 'non_marketing' END")
+            return Change(column, field, sql, lambda row: NON_MARKETING
+                          if row.score % 2 else MARKETING)
+        status = MARKETING if kind % 2 else NON_MARKETING
+        if self.chance(0.01):
+            status = None
+        return Change(column, field, literal(status), lambda row: status)
+
+    def set_flag(self, state, table):
+        column, field = "marketing_until_next_update", "flag"
+        if self.chance(0.2):
+            return Change(column, field, "NOT t." + column,
+                          lambda row: not row.flag)
+        flag = self.chance(0.5) if self.chance(0.98) else None
+        return Change(column, field, literal(flag), lambda row: flag)
+
+    def set_until(self, state, table):
+        column, field = "marketing_until", "until"
+        if self.chance(0.3):
+            return Change(column, field, "t.marketing_until + '1 s'",
+                          lambda row: row.until
+                          and row.until + timedelta(seconds=1))
+        until = self.instant(state) if self.chance(0.6) else None
+        return Change(column, field, literal(until), lambda row: until)
+
+    def set_account(self, state, table):
+        account = self.account(table)
+        if table.composite and account is None:
+            account = table.accounts[0]
+        column = table.account_column
+        if self.chance(0.3):
+            sql = "CASE WHEN t.score %% 3 = 0 THEN %s ELSE t.%s END" % (
+                table.literal(column, account), column)
+            return Change(column, "account", sql, lambda row: row.account
+                          if row.score % 3 else account)
+        return Change(column, "account", literal(account),
+                      lambda row: account)
+
+    def set_score(self, state, table):
+        step = self.rng.randrange(1, 5)
+        return Change("score", "score", "t.score + %d" % step,
+                      lambda row: row.score + step)
+
+    def set_note(self, state, table):
+        note = self.rng.choice(NOTES)
+        return Change("note", "note", literal(note), lambda row: note)
+
+    # INSERT and COPY ------------------------------------------------------
+
+    def insert(self, session, state, size=1):
+        table = self.table()
+        rows = [self.contact(session, state, table, 0.98)
+                for _ in range(size)]
+        columns = self.named(table)
+        sql = "INSERT INTO %s (%s) VALUES %s" % (
+            table.name, ", ".join(columns), self.values(table, rows, columns))
+        return Statement("INSERT", sql, lambda state: returned(
+            table, self.insert_all(state, table, rows, columns)),
+            self.returning(table))
+
+    def insert_many(self, session, state):
+        return self.insert(session, state, self.rng.randrange(2, 12))
+
+    def insert_all(self, state, table, rows, columns):
+        stored = [state.insert(table, self.as_named(row, columns))
+                  for row in rows]
+        return [row for row in stored if row is not None]
+
+    def copy(self, session, state):
+        table = self.table()
+        rows = self.contacts(session, state, table,
+                             self.rng.randrange(1, 15), 0.995)
+        columns = self.named(table)
+        lines = []
+        for row in rows:
+            given = dict(zip(table.columns, table.values(row)))
+            lines.append("\t".join("\\N" if given[c] is None
+                                   else str(given[c]) for c in columns))
+        sql = "COPY %s (%s) FROM STDIN" % (table.name, ", ".join(columns))
+        return Statement("COPY", sql, lambda state: Outcome(len(
+            self.insert_all(state, table, rows, columns))),
+            copied="".join(line + "\n" for line in lines))
+
+    # UPDATE and DELETE ----------------------------------------------------
+
+    def update(self, session, state):
+        table = self.table()
+        return self.update_where(
+            table, self.predicate(session, state, table),
+            self.changes(session, state, table))
+
+    def update_key(self, session, state):
+        table = self.table()
+        return self.update_where(
+            table, self.by_key(session, state, table) & self.mine(session),
+            self.changes(session, state, table))
+
+    def touch(self, session, state):
+        """A statement that touches no column of the extension."""
+        table = self.table()
+        return self.update_where(
+            table, self.predicate(session, state, table),
+            [self.set_score(state, table), self.set_note(state, table)])
+
+    def update_where(self, table, where, changes, kind="UPDATE", name=None):
+        sql = "UPDATE %s t SET %s WHERE %s" % (
+            name or table.name, assignments(changes), where.sql)
+        return Statement(kind, sql, lambda state: returned(
+            table, self.update_all(state, table, where, changes)),
+            self.returning(table, "t."))
+
+    def update_all(self, state, table, where, changes):
+        return state.update(table, [
+            (row, changed(row, changes))
+            for row in where.matching(state, table)])
+
+    def write_back(self, session, state):
+        """What a client does that reads a row and writes every column."""
+        table = self.table()
+        rows = self.own(session, state, table)
+        if not rows:
+            return None
+        old = self.rng.choice(rows)
+        new = old
+        if self.chance(0.4):
+            new = changed(old, self.changes(session, state, table))
+        identity = table.identity(old)
+        sql = "UPDATE %s SET (%s) = ROW (%s) WHERE %s" % (
+            table.name, ", ".join(table.columns),
+            ", ".join(table.literals(new)), table.match(old))
+
+        def run(state):
+            found = state.of(table).get(identity)
+            return returned(table, state.update(
+                table, [(found, new)] if found else []))
+        return Statement("UPDATE all columns", sql, run,
+                         self.returning(table))
+
+    def update_from(self, session, state):
+        """Every column written back from a join of the table with itself."""
+        table = self.table()
+        where = self.predicate(session, state, table)
+        changes = self.changes(session, state, table)
+        given = {c.column: c for c in changes}
+        sets = ", ".join("%s = %s" % (column, given[column].sql if
+                                      column in given else "o." + column)
+                         for column in table.columns)
+        join = "o.id = t.id"
+        if table.composite:
+            join += " AND o.account = t.account"
+        sql = "UPDATE %s t SET %s FROM %s o WHERE %s AND %s" % (
+            table.name, sets, table.name, join, where.sql)
+        return Statement("UPDATE FROM", sql, lambda state: Outcome(len(
+            self.update_all(state, table, where, changes))))
+
+    def move_key(self, session, state):
+        table = self.table()
+        rows = self.own(session, state, table)
+        if not rows:
+            return None
+        old = self.rng.choice(rows)
+        key = self.contact(session, state, table, 0.9).key
+        changes = [Change("id", "key", literal(key), lambda row: key)]
+        if self.chance(0.4):
+            changes += self.changes(session, state, table)
+        identity = table.identity(old)
+        where = Predicate(table.match(old).replace("id =", "t.id ="),
+                          lambda row, now: table.identity(row) == identity)
+        return self.update_where(table, where & self.mine(session), changes,
+                                 "UPDATE of key")
+
+    def delete(self, session, state):
+        table = self.table()
+        where = self.predicate(session, state, table)
+        if len(where.matching(state, table)) > 20 and self.chance(0.8):
+            return None
+        return self.delete_where(table, where, table.name)
+
+    def delete_where(self, table, where, name):
+        sql = "DELETE FROM %s t WHERE %s" % (name, where.sql)
+        return Statement("DELETE", sql, lambda state: returned(
+            table, state.delete(table, where.matching(state, table))),
+            self.returning(table, "t."))
+
+    def in_partition(self, session, state):
+        """A statement on a partition itself."""
+        table = self.world.tables[2]
+        name, accounts = self.rng.choice([
+            (SCHEMA + ".member_a", ("acme", "1")),
+            (SCHEMA + ".member_b", ("x y", "3"))])
+        where = self.predicate(session, state, table) & Predicate(
+            "true", lambda row, now: row.account in accounts)
+        changes = [c for c in self.changes(session, state, table)
+                   if c.field != "account"]
+        if not changes:
+            return self.delete_where(table, where, name)
+        return self.update_where(table, where, changes, name=name)
+
+    def execute_prepared(self, session, state):
+        """A statement that the session has prepared at its start."""
+        table = self.world.tables[0]
+        keys = [self.some_key(session, state, table)
+                for _ in range(self.rng.randrange(1, 6))]
+        status = self.rng.choice([MARKETING, NON_MARKETING])
+        flag = self.chance(0.5)
+        sql = "EXECUTE random_update ('{%s}', %s, %s)" % (
+            ",".join(map(str, keys)), literal(status), literal(flag))
+
+        def run(state):
+            olds = [row for row in state.of(table).values()
+                    if row.key in keys]
+            return Outcome(len(state.update(table, [
+                (row, row._replace(status=status, flag=flag))
+                for row in olds])))
+        return Statement("EXECUTE", sql, run)
+
+    # ON CONFLICT and MERGE ------------------------------------------------
+
+    def proposal(self, session, state):
+        """An INSERT of rows of which many are there already."""
+        table = self.table()
+        rows = self.contacts(session, state, table,
+                             self.rng.randrange(1, 8), 0.4)
+        columns = self.named(table)
+        sql = "INSERT INTO %s AS t (%s) VALUES %s ON CONFLICT (%s) DO" % (
+            table.name, ", ".join(columns), self.values(table, rows, columns),
+            "account, id" if table.composite else "id")
+        return table, [self.as_named(row, columns) for row in rows], sql
+
+    def on_conflict_nothing(self, session, state):
+        table, rows, sql = self.proposal(session, state)
+
+        def run(state):
+            stored = []
+            for row in rows:
+                row = state.proposed(table, row)
+                if row and table.identity(row) not in state.of(table):
+                    state.store(table, row)
+                    stored.append(row)
+            return returned(table, stored)
+        return Statement("ON CONFLICT DO NOTHING", sql + " NOTHING", run,
+                         self.returning(table))
+
+    def on_conflict_update(self, session, state):
+        table, rows, sql = self.proposal(session, state)
+        changes = [c for c in self.changes(session, state, table)
+                   if not (table.composite and c.field == "account")]
+        taken = [field for field in ("status", "flag", "until", "account",
+                                     "note")
+                 if self.chance(0.4) and not (
+                     field == "account"
+                     and (table.composite or not table.account_column))
+                 and field not in [c.field for c in changes]]
+        columns = dict(zip(Contact._fields, ["id", table.account_column]
+                           + table.columns[-6:]))
+        sets = [assignments(changes)] if changes else []
+        sets += ["%s = EXCLUDED.%s" % (columns[field], columns[field])
+                 for field in taken]
+        if not sets:
+            return None
+        odd = self.chance(0.3)
+        sql = "%s UPDATE SET %s%s" % (
+            sql, ", ".join(sets), " WHERE t.score % 2 = 1" if odd else "")
+
+        def run(state):
+            stored = []
+            for row in rows:
+                row = state.proposed(table, row)
+                if row is None:
+                    continue
+                old = state.of(table).get(table.identity(row))
+                if old is None:
+                    state.store(table, row)
+                    stored.append(row)
+                elif old.score % 2 or not odd:
+                    new = changed(old, changes)._replace(
+                        **{field: getattr(row, field) for field in taken})
+                    stored += state.update(table, [(old, new)])
+            return returned(table, stored)
+        return Statement("ON CONFLICT DO UPDATE", sql, run,
+                         self.returning(table, "t."))
+
+    def merge(self, session, state):
+        table = self.table()
+        rows = self.contacts(session, state, table,
+                             self.rng.randrange(1, 8), 0.4)
+        inserted = self.named(table)
+        changes = self.changes(session, state, table)
+        if table.composite:
+            changes = [c for c in changes if c.field != "account"]
+        taken = self.chance(0.5)
+        if taken:
+            changes = [c for c in changes if c.field != "status"]
+            changes.append(Change("marketing_status", "status",
+                                  "coalesce(s.marketing_status,"
+                                  " 'non_marketing')", None))
+        if not changes:
+            return None
+        deletes = self.rng.randrange(2, 12)
+        sql = self.merge_sql(table, rows, inserted, changes, deletes)
+
+        def run(state):
+            given = changes[:-1] if taken else changes
+            count = 0
+            for row in rows:
+                old = state.of(table).get(table.identity(row))
+                if old is None:
+                    stored = state.insert(table, self.as_named(row, inserted))
+                    count += stored is not None
+                elif old.score % 12 == deletes:
+                    count += len(state.delete(table, [old]))
+                elif old.score % 12 != deletes - 1:
+                    new = changed(old, given)
+                    if taken:
+                        new = new._replace(status=row.status or NON_MARKETING)
+                    count += len(state.update(table, [(old, new)]))
+            return Outcome(None if table.triggered else count)
+        return Statement("MERGE", sql, run)
+
+    def merge_sql(self, table, rows, inserted, changes, deletes):
+        join = "t.id = s.id"
+        if table.composite:
+            join += " AND t.account = s.account"
+        return (
+            "MERGE INTO %s t USING (VALUES %s) s (%s) ON %s"
+            " WHEN MATCHED AND t.score %% 12 = %d THEN DELETE"
+            " WHEN MATCHED AND t.score %% 12 = %d THEN DO NOTHING"
+            " WHEN MATCHED THEN UPDATE SET %s"
+            " WHEN NOT MATCHED THEN INSERT (%s) VALUES (%s)"
+            % (table.name, self.values(table, rows, table.columns),
+               ", ".join(table.columns), join, deletes, deletes - 1,
+               assignments(changes), ", ".join(inserted),
+               ", ".join("s." + column for column in inserted)))
+
+    # Several changes in one statement -------------------------------------
+
+    def two_in_one(self, session, state):
+        """Writable CTEs on the same table: what one part changes the other
+        does not see."""
+        table = self.table()
+        divisor = self.rng.randrange(2, 6)
+        mine = self.mine(session)
+        one = mine & Predicate("t.score %% %d = 0" % divisor,
+                               lambda row, now: row.score % divisor == 0)
+        two = mine & Predicate("t.score %% %d = 1" % divisor,
+                               lambda row, now: row.score % divisor == 1)
+        changes = [c for c in self.changes(session, state, table)
+                   if not (table.composite and c.field == "account")]
+        rows = [row for row in self.contacts(session, state, table, 3, 1.0)
+                if table.identity(row) not in state.of(table)]
+        if not changes or not rows:
+            return None
+        deletes = self.chance(0.3)
+        columns = self.named(table)
+        again = self.changes(session, state, table)
+        sql = ("WITH one AS (UPDATE %s t SET %s WHERE %s RETURNING t.id),"
+               " two AS (%s), three AS (INSERT INTO %s (%s) VALUES %s"
+               " RETURNING id)"
+               " SELECT (SELECT count(*) FROM one), (SELECT count(*) FROM"
+               " three)" % (
+                   table.name, assignments(changes), one.sql,
+                   "DELETE FROM %s t WHERE %s" % (table.name, two.sql)
+                   if deletes else "UPDATE %s t SET %s WHERE %s" % (
+                       table.name, assignments(again), two.sql),
+                   table.name, ", ".join(columns),
+                   self.values(table, rows, columns)))
+
+        def run(state):
+            ones = one.matching(state, table)
+            twos = two.matching(state, table)
+            if not deletes and table.composite and \
+                    any(c.field == "account" for c in again):
+                raise Unpredictable
+            done = state.update(table, [(row, changed(row, changes))
+                                        for row in ones])
+            if deletes:
+                state.delete(table, twos)
+            else:
+                state.update(table, [(row, changed(row, again))
+                                     for row in twos])
+            stored = self.insert_all(state, table, rows, columns)
+            return Outcome(rows=[(len(done), len(stored))])
+        return Statement("WITH", sql, run)
+
+    def transfer(self, session, state):
+        """Contacts deleted from one table and inserted into another by the
+        same statement."""
+        source, target = self.rng.sample(self.world.tables[:2], 2)
+        where = self.predicate(session, state, source)
+        if len(where.matching(state, source)) > 15:
+            return None
+        columns = ["id", "half", "score", "note", "marketing_status",
+                   "marketing_until_next_update"]
+        account = "account_id, " if target.account_column else ""
+        value = "2, " if target.account_column else ""
+        sql = ("WITH gone AS (DELETE FROM %s t WHERE %s RETURNING *)"
+               " INSERT INTO %s (%s%s) SELECT %s%s FROM gone"
+               " ON CONFLICT DO NOTHING" % (
+                   source.name, where.sql, target.name, account,
+                   ", ".join(columns), value, ", ".join(columns)))
+
+        def run(state):
+            count = 0
+            for row in state.delete(source, where.matching(state, source)):
+                row = state.proposed(target, row._replace(
+                    account=2 if target.account_column else "3", until=None))
+                if row.key not in state.of(target):
+                    state.store(target, row)
+                    count += 1
+            return Outcome(count)
+        return Statement("WITH", sql, run)
+
+    # The extension's own functions ----------------------------------------
+
+    def set_status(self, session, state):
+        table = self.table()
+        function = self.rng.choice(["set_marketing", "set_non_marketing"])
+        keys = [self.some_key(session, state, table)
+                for _ in range(self.rng.choice([1, 1, 2, 5, 12, 30]))]
+        if self.chance(0.1):
+            keys += keys[:2]
+        account = None
+        if table.composite or self.chance(0.2):
+            account = str(self.account(table) or table.accounts[0])
+            if table.account_type == "text" and self.chance(0.05):
+                account = "nobody"
+        function_call = SetStatus(table, function, keys, account)
+        expected = None
+        if self.chance(0.25):
+            found = function_call.run(state.copy(), None)
+            expected = found.rows[0][0] if found.rows else None
+            if expected is not None and self.chance(0.4):
+                expected += self.rng.choice([-1, 1, 5])
+        sql = function_call.sql(expected, self.rng)
+        return Statement(function, sql,
+                         lambda state: function_call.run(state, expected))
+
+    # Blocks ---------------------------------------------------------------
+
+    def block(self, session, state):
+        """A DO block with an exception block in it.  Its statements are made
+        one after the other, each for the state that the last one leaves."""
+        scratch = state.copy()
+        nodes = self.nodes(session, scratch, 2)
+        sql = "DO $do$ DECLARE r record; BEGIN %s END $do$" % " ".join(
+            self.node_sql(node) for node in nodes)
+        return Statement("DO", sql, lambda state: run_nodes(state, nodes))
+
+    def nodes(self, session, scratch, depth):
+        nodes = []
+        for _ in range(self.rng.randrange(1, 4)):
+            if depth and self.chance(0.5):
+                node = self.caught(session, scratch, depth)
+            else:
+                node = self.plain(session, scratch, True)
+            try:
+                run_nodes(scratch, [node])
+            except Refused:
+                return nodes + [node]
+            nodes.append(node)
+        return nodes
+
+    def caught(self, session, scratch, depth):
+        """A block that catches; fails says whether its end raises."""
+        inside = scratch.copy()
+        nodes = self.nodes(session, inside, depth - 1)
+        after = [self.plain(session, scratch, True)] \
+            if self.chance(0.3) else []
+        return nodes, self.chance(0.5), after
+
+    def node_sql(self, node):
+        if isinstance(node, Statement):
+            return block_statement(node)
+        nodes, fails, after = node
+        inside = " ".join(map(self.node_sql, nodes))
+        if fails:
+            inside += " PERFORM 1 / 0;"
+        return "BEGIN %s EXCEPTION WHEN OTHERS THEN %s END;" % (
+            inside, " ".join(map(self.node_sql, after)) or "NULL;")
+
+    def loop(self, session, state):
+        """A loop whose every turn is a subtransaction; every other one is
+        undone."""
+        table = self.table()
+        where = self.predicate(session, state, table)
+        changes = [c for c in self.changes(session, state, table)
+                   if not (table.composite and c.field == "account")]
+        if not changes:
+            return None
+        if not table.composite and self.chance(0.4):
+            return self.cursor(table, where, changes)
+        join = "t.id = r.id"
+        if table.composite:
+            join += " AND t.account = r.account"
+        sql = ("DO $do$ DECLARE r record; BEGIN FOR r IN SELECT * FROM %s t"
+               " WHERE %s LOOP BEGIN UPDATE %s t SET %s WHERE %s;"
+               " IF r.score %% 2 = 0 THEN RAISE EXCEPTION 'undone'; END IF;"
+               " EXCEPTION WHEN raise_exception THEN NULL; END; END LOOP;"
+               " END $do$" % (table.name, where.sql, table.name,
+                              assignments(changes), join))
+
+        def run(state):
+            rows = [(row, changed(row, changes))
+                    for row in where.matching(state, table)]
+            # An error of another kind is not caught.
+            state.copy().update(table, rows)
+            state.update(table, [(old, new) for old, new in rows
+                                 if old.score % 2])
+            return Outcome()
+        return Statement("DO", sql, run)
+
+    def cursor(self, table, where, changes):
+        sql = ("DO $do$ DECLARE c CURSOR FOR SELECT * FROM %s t WHERE %s"
+               " FOR UPDATE; BEGIN FOR r IN c LOOP UPDATE %s t SET %s"
+               " WHERE CURRENT OF c; END LOOP; END $do$" % (
+                   table.name, where.sql, table.name, assignments(changes)))
+
+        def run(state):
+            self.update_all(state, table, where, changes)
+            return Outcome()
+        return Statement("DO", sql, run)
+
+    # What needs the tables for itself -------------------------------------
+
+    def settings(self, session, state):
+        """A change of mkt.account."""
+        maker = self.rng.choices(
+            [self.new_account, self.upsert_account, self.change_account,
+             self.change_accounts, self.rename_account, self.drop_account],
+            [5, 4, 6, 2, 1, 2])[0]
+        return maker(session, state)
+
+    def account_name(self):
+        return self.rng.choice(self.world.names)
+
+    def new_settings(self, state):
+        started_on = None
+        if self.chance(0.8):
+            started_on = date(state.now.year - self.rng.randrange(3),
+                              self.rng.randrange(1, 13),
+                              self.rng.choice([1, 2, 14, 27, 28]))
+            if self.chance(0.4):
+                started_on = date(started_on.year, self.rng.choice([1, 8, 12]),
+                                  self.rng.choice([29, 30, 31]))
+        commitment = "monthly" if started_on and self.chance(0.5) else "annual"
+        return Settings(commitment, started_on, self.rng.choice(ZONES),
+                        self.rng.choice([None, "starter", "professional"]))
+
+    def insert_account(self, name, settings):
+        return ("INSERT INTO mkt.account (account, commitment, started_on,"
+                " time_zone, edition) VALUES (%s, %s)" % (
+                    literal(name), ", ".join(map(literal, settings))))
+
+    def new_account(self, session, state):
+        name, settings = self.account_name(), self.new_settings(state)
+
+        def run(state):
+            if name in state.accounts:
+                raise Refused("23505")
+            state.set_settings({**state.accounts, name: settings})
+            return Outcome(1)
+        return Statement("INSERT mkt.account",
+                         self.insert_account(name, settings), run)
+
+    def upsert_account(self, session, state):
+        name, settings = self.account_name(), self.new_settings(state)
+        sql = self.insert_account(name, settings) + (
+            " ON CONFLICT (account) DO UPDATE SET (commitment, started_on,"
+            " time_zone, edition) = ROW (EXCLUDED.commitment,"
+            " EXCLUDED.started_on, EXCLUDED.time_zone, EXCLUDED.edition)")
+
+        def run(state):
+            state.set_settings({**state.accounts, name: settings})
+            return Outcome(1)
+        return Statement("INSERT mkt.account", sql, run)
+
+    def change_account(self, session, state):
+        """One setting, or one that cannot be."""
+        name, settings = self.account_name(), self.new_settings(state)
+        field = self.rng.choice(["commitment", "started_on", "time_zone",
+                                 "edition"])
+        value = getattr(settings, field)
+        if field == "time_zone" and self.chance(0.1):
+            value = "Europe/Nowhere"
+        sql = "UPDATE mkt.account SET %s = %s WHERE account = %s" % (
+            field, literal(value), literal(name))
+
+        def run(state):
+            if name not in state.accounts:
+                return Outcome(0)
+            new = state.accounts[name]._replace(**{field: value})
+            if new.time_zone not in ZONES or (
+                    new.commitment == "monthly" and new.started_on is None):
+                raise Refused
+            state.set_settings({**state.accounts, name: new})
+            return Outcome(1)
+        return Statement("UPDATE mkt.account", sql, run)
+
+    def change_accounts(self, session, state):
+        zone, day = self.rng.choice(ZONES), self.rng.choice([5, 29, 31])
+        started_on = date(state.now.year - 1, 1, day)
+        sql = ("UPDATE mkt.account SET time_zone = %s, started_on = %s,"
+               " commitment = CASE WHEN account < 'a' THEN 'monthly'::"
+               "mkt.commitment ELSE commitment END"
+               % (literal(zone), literal(started_on)))
+        digits = "0123456789"
+
+        def run(state):
+            state.set_settings({
+                name: old._replace(
+                    time_zone=zone, started_on=started_on,
+                    commitment="monthly" if name[0] in digits
+                    else old.commitment)
+                for name, old in state.accounts.items()})
+            return Outcome(len(state.accounts))
+        return Statement("UPDATE mkt.account", sql, run)
+
+    def rename_account(self, session, state):
+        old, new = self.account_name(), self.account_name()
+        sql = "UPDATE mkt.account SET account = %s WHERE account = %s" % (
+            literal(new), literal(old))
+
+        def run(state):
+            if old not in state.accounts:
+                return Outcome(0)
+            if new != old and new in state.accounts:
+                raise Refused("23505")
+            accounts = dict(state.accounts)
+            accounts[new] = accounts.pop(old)
+            state.set_settings(accounts)
+            return Outcome(1)
+        return Statement("UPDATE mkt.account", sql, run)
+
+    def drop_account(self, session, state):
+        name = self.account_name()
+
+        def run(state):
+            accounts = dict(state.accounts)
+            found = accounts.pop(name, None)
+            state.set_settings(accounts)
+            return Outcome(int(found is not None))
+        return Statement("DELETE mkt.account", "DELETE FROM mkt.account"
+                         " WHERE account = " + literal(name), run)
+
+    def truncate(self, session, state):
+        table = self.table()
+
+        def run(state):
+            state.of(table).clear()
+            return Outcome()
+        return Statement("TRUNCATE", "TRUNCATE " + table.name, run)
+
+    def move_clock(self, session, state):
+        """Forwards, from minutes to months, and often to where an update
+        date is just about to pass, passes or has passed."""
+        if self.chance(0.45):
+            update = state.settings(self.account_name()).next_update(state.now)
+            step = self.rng.choice([-MICROSECOND, timedelta(0), MICROSECOND,
+                                    -timedelta(hours=1), timedelta(hours=1)])
+            now = max(update + step, state.now)
+            if now - state.now > timedelta(days=70):
+                now = state.now + timedelta(minutes=1)
+        else:
+            now = state.now + self.rng.choice([
+                timedelta(microseconds=self.rng.randrange(10 ** 9)),
+                timedelta(hours=self.rng.randrange(1, 48)),
+                timedelta(days=self.rng.randrange(1, 10)),
+                timedelta(days=self.rng.randrange(1, 75))])
+
+        def run(state):
+            state.now = now
+            return Outcome()
+        return Statement("SET mktcontacts.clock", "SET mktcontacts.clock = "
+                         + literal(now), run)
+
+    def job(self, session, state, halves=(0, 1)):
+        """What is due, done by the job; nothing else may change by it."""
+        sql = self.rng.choice([
+            "CALL mkt.run()", "CALL mkt.apply_updates()",
+            "CALL mkt.apply_updates(%d)"
+            % self.rng.choice([1, 2, 7, 50, 1000])])
+
+        def run(state):
+            state.apply(halves)
+            return Outcome()
+        return Statement(sql.split("(")[0], sql, run)
+
+    def job_beside(self, session, state):
+        """The same while the other session is in a transaction: its rows may
+        be left out."""
+        return self.job(session, state, (session.half,))
+
+    def repair(self, session, state):
+        sql = "SELECT * FROM mkt.repair(%s)" % self.rng.choice(
+            ["", literal(self.table().name)])
+        return Statement("mkt.repair", sql, lambda state: Outcome(rows=[]))
+
+
+class SetStatus:
+    """A call of mkt.set_marketing or mkt.set_non_marketing."""
+
+    def __init__(self, table, function, keys, account):
+        self.table = table
+        self.function = function
+        self.keys = keys
+        self.account = account
+
+    def sql(self, expected, rng):
+        arguments = ["'%s'" % self.table.name, "ARRAY[%s]::%s[]" % (
+            ", ".join(map(literal, self.keys)), self.table.key_type)]
+        if self.account is not None:
+            arguments.append("account => " + literal(self.account))
+        if expected is not None:
+            arguments.append("expected => %d" % expected)
+        if rng.random() < 0.5:
+            arguments.append("source_type => 'user', source_name => 'ann'")
+        return "SELECT changed, already, pending, not_found, parked" \
+            " FROM mkt.%s(%s)" % (self.function, ", ".join(arguments))
+
+    def run(self, state, expected):
+        asked = set(self.keys)
+        found = [row for row in state.of(self.table).values()
+                 if row.key in asked
+                 and self.account in (None, str(row.account))]
+        kinds = Counter(row.state(state.now) for row in found)
+        missing = len(asked) - len(found)
+        if self.function == "set_marketing":
+            report = (kinds["N"] + kinds["P"], kinds["M"], 0, missing, 0)
+            wanted = MARKETING, False
+        else:
+            report = kinds["M"], kinds["N"], kinds["P"], missing, 0
+            wanted = NON_MARKETING, False
+        frozen = any(self.table.freezes(row) for row in found)
+        if expected is not None and expected != report[0]:
+            raise Refused
+        state.update(self.table, [
+            (row, row._replace(status=wanted[0], flag=wanted[1]))
+            for row in found if self.changes(row.state(state.now))])
+        return Outcome(rows=None if frozen else [report])
+
+    def changes(self, state):
+        return state != "M" if self.function == "set_marketing" \
+            else state == "M"
+
+
+def returned(table, rows):
+    return Outcome(len(rows), [table.values(row) for row in rows])
+
+
+def block_statement(statement):
+    """The statement as PL/pgSQL takes it."""
+    sql = statement.core
+    if sql.startswith("EXECUTE"):
+        return "EXECUTE %s;" % literal(sql)
+    if sql.startswith("SELECT"):
+        return "PERFORM %s;" % sql[len("SELECT"):]
+    if sql.startswith("WITH") and " SELECT (SELECT" in sql:
+        return "FOR r IN %s LOOP END LOOP;" % sql
+    return sql + ";"
+
+
+def run_nodes(state, nodes):
+    for node in nodes:
+        if isinstance(node, Statement):
+            node.run(state)
+        else:
+            run_caught(state, *node)
+    return Outcome()
+
+
+def run_caught(state, nodes, fails, after):
+    inside = state.copy()
+    try:
+        run_nodes(inside, nodes)
+        if fails:
+            raise Refused("22012")
+    except Refused:
+        run_nodes(state, after)
+    else:
+        merge(state, difference(state, inside))
+
+
+# ---------------------------------------------------------------------------
+# The run
+# ---------------------------------------------------------------------------
+
+class World:
+    """The sessions, what is committed, and what has been run so far."""
+
+    def __init__(self, seed, check_every):
+        self.rng = random.Random(seed)
+        # Of its own, so that other checks do not make another run.
+        self.check_rng = random.Random(seed)
+        self.check_every = check_every
+        self.tables = make_tables(self.rng)
+        self.names = sorted({str(account) for table in self.tables
+                             for account in table.accounts
+                             if account is not None}) + ["nobody"]
+        self.committed = State(self.tables,
+                               datetime(2026, 1, 10, 12, tzinfo=UTC))
+        self.statements = 0
+        self.kinds = Counter()
+        self.history = deque(maxlen=SHOWN)
+        self.exclusive = None
+        self.gid = 0
+        self.sessions = [Session(self, half) for half in (0, 1)]
+        self.observer = Session(self, 2)
+        self.generator = Generator(self)
+        self.prepares = int(self.observer.query(
+            "SHOW max_prepared_transactions")[0][0]) > 0
+
+    # Bookkeeping ---------------------------------------------------------
+
+    def note(self, session, kind, sql, copied=None):
+        self.statements += 1
+        self.count(kind)
+        self.history.append((self.statements, session.half, sql, copied))
+
+    def count(self, kind):
+        self.kinds[kind] += 1
+
+    def commit(self, session, changes):
+        merge(self.committed, changes)
+        for other in self.sessions:
+            if other is not session:
+                other.see(changes)
+
+    def other(self, session):
+        return self.sessions[1 - session.half]
+
+    def acquire(self, session):
+        """Whether the session may do what concerns the other's rows, until
+        its transaction ends."""
+        other = self.other(session)
+        if other.isolation or other.held:
+            return False
+        self.exclusive = session
+        return True
+
+    def release(self, session):
+        if self.exclusive is session:
+            self.exclusive = None
+
+    # Set-up --------------------------------------------------------------
+
+    def set_up(self):
+        """Tables with rows in them, attached; every row is non-marketing
+        (F3)."""
+        session = self.observer
+        session.execute("CREATE EXTENSION IF NOT EXISTS mktcontacts")
+        for (gid,) in session.query("SELECT gid FROM pg_prepared_xacts WHERE"
+                                    " database = current_database()"
+                                    " AND gid LIKE 'mkt_random_%'"):
+            session.execute("ROLLBACK PREPARED " + literal(gid))
+        session.execute(FIXTURE.format(schema=SCHEMA))
+        session.execute("DELETE FROM mkt.account")
+        for table in self.tables:
+            self.fill(session, table)
+            session.execute("SELECT mkt.attach('%s', %s)" % (
+                table.name, "account_column => '%s'" % table.account_column
+                if table.account_column
+                else "account => '%s'" % table.accounts[0]))
+        session.execute(USER_TRIGGER.format(schema=SCHEMA))
+        for session in self.sessions:
+            session.execute(
+                "PREPARE random_update (bigint[], mkt.status, boolean) AS"
+                " UPDATE %s.person SET marketing_status = $2,"
+                " marketing_until_next_update = $3 WHERE id = ANY ($1)"
+                % SCHEMA)
+
+    def fill(self, session, table):
+        columns = table.columns[:-3]
+        for owner in self.sessions:
+            rows = self.generator.contacts(owner, self.committed, table, 20, 1)
+            session.execute("INSERT INTO %s (%s) VALUES %s" % (
+                table.name, ", ".join(columns),
+                self.generator.values(table, rows, columns)))
+            for row in rows:
+                self.committed.store(table, row.become("N"))
+
+    def tear_down(self):
+        for session in self.sessions:
+            session.connection.close()
+        for table in self.tables:
+            self.observer.execute("SELECT mkt.detach('%s')" % table.name)
+        self.observer.execute("DROP SCHEMA %s CASCADE" % SCHEMA)
+        self.observer.execute("DELETE FROM mkt.account")
+
+    # Episodes: what a session does, a statement at a time ------------------
+
+    def run(self, statements):
+        """Goes on until so many statements have been run."""
+        while self.statements < statements:
+            session = self.exclusive or self.rng.choice(self.sessions)
+            self.advance(session)
+            if self.check_rng.randrange(self.check_every) == 0:
+                self.check_someone()
+
+    def finish(self):
+        """Ends what is open, so that everything can be compared."""
+        for session in self.sessions:
+            while session.episode:
+                self.advance(session)
+        self.check(self.observer, everything=True)
+
+    def advance(self, session):
+        session.episode = session.episode or self.begin_episode(session)
+        try:
+            next(session.episode)
+        except StopIteration:
+            session.episode = None
+
+    def begin_episode(self, session):
+        if self.rng.random() < 0.22:
+            return self.transaction(session)
+        return self.single(session)
+
+    def single(self, session):
+        """A statement that is its own transaction."""
+        generator, state = self.generator, self.committed
+        maker = self.ordinary
+        if self.rng.random() < 0.3:
+            if self.acquire(session):
+                maker = self.rng.choices(
+                    [generator.settings, generator.move_clock, generator.job,
+                     generator.repair, generator.truncate],
+                    [40, 40, 30, 5, 1])[0]
+            elif self.rng.random() < 0.3:
+                maker = generator.job_beside
+        session.run(maker(session, state))
+        if maker == generator.job_beside:
+            self.settle(session)
+        self.release(session)
+        yield
+
+    def settle(self, session):
+        """The job leaves out rows that the other session has locked, which
+        only the database knows."""
+        changes = []
+        for table in self.tables:
+            rows = session.query("SELECT %s FROM %s" % (
+                ", ".join(table.columns), table.name))
+            for row in map(table.contact, rows):
+                identity = table.identity(row)
+                old = self.committed.of(table).get(identity)
+                if old and row != old and old.expired(self.committed.now) \
+                        and row == old.become("N"):
+                    changes.append((table.name, identity, row))
+        self.commit(session, (changes, None, None))
+
+    def ordinary(self, session, state):
+        """A statement on the session's own rows."""
+        # A block would swallow a serialization failure.
+        safe = session.isolation in (None, "READ COMMITTED") or \
+            not session.contended()
+        if safe and self.rng.random() < 0.1:
+            maker = self.rng.choice([self.generator.block,
+                                     self.generator.block,
+                                     self.generator.loop])
+            statement = maker(session, state)
+            if statement:
+                return statement
+        return self.generator.plain(session, state)
+
+    def transaction(self, session):
+        prepares = self.prepares and self.rng.random() < 0.2
+        session.begin(self.rng.choices(
+            ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
+            [6, 3, 1])[0])
+        for _ in range(self.rng.randrange(1, 11)):
+            self.step(session, prepares)
+            if not session.isolation:
+                return
+            yield
+            if session.doomed:
+                session.rollback()
+                return
+        if prepares:
+            yield from self.prepare(session)
+        elif self.rng.random() < 0.7:
+            session.commit()
+        else:
+            session.rollback()
+        yield
+
+    def step(self, session, prepares):
+        """One thing inside a transaction."""
+        points, draw = len(session.savepoints), self.rng.random()
+        if draw < 0.15:
+            session.savepoint()
+        elif points and draw < 0.25:
+            session.rollback_to(self.rng.randrange(points))
+        elif points and draw < 0.32:
+            session.release(self.rng.randrange(points))
+        elif not session.run(self.within(session, prepares)):
+            if points and not session.doomed:
+                session.rollback_to(self.rng.randrange(points))
+            else:
+                session.rollback()
+
+    def within(self, session, prepares):
+        """A statement for the inside of a transaction.  The clock outlives a
+        prepared one, whatever becomes of it, and a truncated table cannot be
+        looked at until it ends.  TRUNCATE removes rows that an older snapshot
+        does not see, and repairing needs the newest."""
+        if self.rng.random() < 0.12 and self.acquire(session):
+            generator, newest = self.generator, \
+                session.isolation == "READ COMMITTED"
+            makers = {generator.settings: 10} \
+                if newest or not session.view.has_frozen() \
+                else {self.ordinary: 10}
+            if not prepares:
+                makers[generator.move_clock] = 5
+            if newest:
+                makers[generator.repair] = 2
+            if newest and not prepares:
+                makers[generator.truncate] = 1
+            maker, = self.rng.choices(list(makers), makers.values())
+            return maker(session, session.state())
+        return self.ordinary(session, session.state())
+
+    def prepare(self, session):
+        """Two-phase commit; until its end others see nothing of it, and the
+        session touches none of its rows."""
+        self.gid += 1
+        gid = GID % self.gid
+        changes = session.prepare(gid)
+        if changes is None:
+            return
+        session.held = True
+        self.other(session).overtaken = True
+        for _ in range(self.rng.randrange(3)):
+            yield
+            self.check(self.observer)
+        if self.rng.random() < 0.6:
+            session.command("COMMIT PREPARED " + literal(gid))
+            self.commit(session, changes)
+        else:
+            session.command("ROLLBACK PREPARED " + literal(gid))
+        session.held = False
+        session.end()
+
+    # Comparisons ----------------------------------------------------------
+
+    def check_someone(self):
+        """In the view of one who can look without waiting."""
+        who = self.exclusive or self.check_rng.choice(
+            self.sessions + [self.observer])
+        if not who.doomed:
+            self.check(who, self.check_rng.random() < 0.15)
+
+    def check(self, session, everything=False):
+        if not session.isolation:
+            session.follow_clock()
+        try:
+            self.compare(session, session.state(), everything)
+        except psycopg2.errors.SerializationFailure:
+            session.gave_up()
+
+    def compare(self, session, state, everything):
+        rng = self.check_rng
+        tables = self.tables if everything else [rng.choice(self.tables)]
+        for table in tables:
+            self.compare_rows(session, state, table)
+        names = self.names if everything else rng.sample(self.names, 4)
+        self.compare_counts(session, state, names)
+        if everything or rng.random() < 0.3:
+            self.compare_usage(session, state)
+        if everything or rng.random() < 0.5:
+            same_rows("mkt.verify()", [],
+                      session.query("SELECT * FROM mkt.verify()"))
+
+    def compare_rows(self, session, state, table):
+        rows = session.query(
+            "SELECT %s, mkt.is_marketing(marketing_status, marketing_until)"
+            " FROM %s" % (", ".join(table.columns), table.name))
+        same_rows(table.name, [
+            table.values(row) + [row.marketing_until() > state.now]
+            for row in state.of(table).values()], rows)
+
+    def compare_counts(self, session, state, names):
+        asked, expected, contacts = [], [], state.contacts()
+        for name in names:
+            settings = state.settings(name)
+            update = settings.next_update(state.now)
+            asked += ["mkt.billable(%s)" % literal(name),
+                      "mkt.next_update(%s)" % literal(name),
+                      "mkt.next_renewal(%s)" % literal(name)]
+            expected += [billable(contacts[name], state.now), update,
+                         model.next_renewal(*settings[:3], state.now)]
+            for at in self.instants(state, update):
+                asked.append("mkt.billable(%s, %s)" % (literal(name),
+                                                       literal(at)))
+                expected.append(billable(contacts[name], at))
+        answer = session.query("SELECT " + ", ".join(asked))[0]
+        wrong = ["%s\nmodel: %s\ndatabase: %s" % case for case
+                 in zip(asked, expected, answer) if case[1] != case[2]]
+        if wrong:
+            raise Mismatch("\n".join(wrong))
+
+    def instants(self, state, update):
+        rng = self.check_rng
+        return [max(state.now, update - MICROSECOND), update,
+                update + timedelta(days=rng.randrange(70)),
+                state.now + timedelta(seconds=rng.randrange(10 ** 7))]
+
+    def compare_usage(self, session, state):
+        contacts = state.contacts()
+        names = set(contacts).union(state.accounts)
+        rows = session.query(
+            "SELECT account, edition, billable, non_marketing, pending, total,"
+            " next_update, billable_after_update FROM mkt.usage")
+        same_rows("mkt.usage", [
+            self.usage(state, name, contacts[name]) for name in names],
+                  [row for row in rows if row[0] in names or row[5] != 0])
+
+    def usage(self, state, name, contacts):
+        settings = state.settings(name)
+        states = Counter(row.state(state.now) for row in contacts)
+        update = settings.next_update(state.now)
+        return (name, settings.edition, states["M"] + states["P"],
+                states["N"], states["P"], len(contacts), update,
+                billable(contacts, update))
+
+
+def main():
+    options = arguments()
+    blocks = (options.statements + 999) // 1000
+    print("1..%d" % (blocks + 1))
+    print("# to replay: test/random.py --seed %d --statements %d"
+          % (options.seed, options.statements))
+    world = World(options.seed, options.check_every)
+    started = time.time()
+    try:
+        world.set_up()
+        for block in range(1, blocks + 1):
+            world.run(min(block * 1000, options.statements))
+            report("ok", block, "statements up to %d" % world.statements)
+        world.finish()
+        report("ok", blocks + 1, "rows and counts at the end")
+    except Exception as failure:
+        report("not ok", min(world.statements // 1000, blocks) + 1,
+               "seed %d, statement %d" % (options.seed, world.statements))
+        explain(world, failure)
+        return 1
+    if not world.prepares:
+        print("# max_prepared_transactions is 0: nothing was prepared")
+    print("# %.0f s: %s" % (time.time() - started, ", ".join(
+        "%s %d" % kind for kind in sorted(world.kinds.items()))))
+    if not options.keep:
+        world.tear_down()
+    return 0
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description="Random statements against a model.")
+    parser.add_argument("--statements", type=int, default=20000)
+    parser.add_argument("--seed", type=int,
+                        default=int(time.time()) % 1000000)
+    parser.add_argument("--check-every", type=int, default=6, metavar="N",
+                        help="compare after every Nth statement, on average;"
+                        " 1 finds the statement that is to blame")
+    parser.add_argument("--keep", action="store_true",
+                        help="leave the tables at the end")
+    return parser.parse_args()
+
+
+def report(result, number, what):
+    print("%s %d - %s" % (result, number, what))
+    sys.stdout.flush()
+
+
+def explain(world, failure):
+    """Everything that is needed to see what went wrong."""
+    lines = []
+    if isinstance(failure, Mismatch):
+        lines += str(failure).split("\n")
+    else:
+        lines += traceback.format_exc().split("\n")
+    lines.append("the clock is at %s; the last statements:"
+                 % world.committed.now)
+    for number, half, sql, copied in world.history:
+        lines.append("%d, session %d: %s" % (number, half, sql))
+        lines += ["    " + line for line in (copied or "").split("\n") if line]
+    for line in lines:
+        print("# " + line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
