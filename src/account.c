@@ -138,26 +138,29 @@ mkt_next_renewal_of_cycle(PG_FUNCTION_ARGS)
 }
 
 /*
- * mkt.is_time_zone(name): whether an account may have this zone (D4).  A name
- * that PostgreSQL would only read as a POSIX formula comes back in capitals.
+ * mkt.is_time_zone(name): whether an account may have this zone (D4).  What is
+ * no name of the IANA database, PostgreSQL reads as a POSIX formula: 'UTC+3'
+ * would be three hours behind UTC.  Formulas come back in capitals, and have a
+ * digit; the few names that look like one are known.
  */
 Datum
 mkt_is_time_zone(PG_FUNCTION_ARGS)
 {
+	static const char *const names[] = {
+		"EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "GMT+0", "GMT-0", "GMT0"
+	};
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	pg_tz	   *zone = pg_tzset(name);
-	const char *canonical;
-	bool		has_small = false;
-	bool		kept_small = false;
 
 	if (zone == NULL || !pg_tz_acceptable(zone))
 		PG_RETURN_BOOL(false);
-	canonical = pg_get_timezone_name(zone);
-	for (const char *c = name; *c; c++)
-		has_small |= (*c >= 'a' && *c <= 'z');
-	for (const char *c = canonical; *c; c++)
-		kept_small |= (*c >= 'a' && *c <= 'z');
-	PG_RETURN_BOOL(kept_small || !has_small || pg_strcasecmp(name, "utc") == 0);
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (pg_strcasecmp(name, names[i]) == 0)
+			PG_RETURN_BOOL(true);
+	if (strpbrk(name, "0123456789") == NULL)
+		PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(strpbrk(pg_get_timezone_name(zone),
+						   "abcdefghijklmnopqrstuvwxyz") != NULL);
 }
 
 static TimestampTz

@@ -18,11 +18,13 @@
 #include "catalog/catalog.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
+#include "commands/trigger.h"
 #include "compat.h"
 #include "errors.h"
 #include "executor/spi.h"
@@ -102,7 +104,9 @@ static char *argument_condition(FunctionCallInfo fcinfo, int argno,
 static Node *parse_expression(const char *argument, const char *condition);
 static bool attached_already(Attach *attach);
 static void check_columns(Attach *attach);
+static void remove_remains(Attach *attach);
 static void add_columns(Attach *attach);
+static void check_no_nulls(Attach *attach, const char *column);
 static Oid	create_counts(Attach *attach);
 static void note_attachment(Attach *attach, Oid count_table);
 static void create_triggers(Attach *attach);
@@ -145,6 +149,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 						  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		SPI_connect();
+		remove_remains(&attach);
 		add_columns(&attach);
 		count_table = create_counts(&attach);
 		note_attachment(&attach, count_table);
@@ -555,6 +560,35 @@ check_columns(Attach *attach)
 				errhint("BEGIN ISOLATION LEVEL READ COMMITTED;"));
 }
 
+/*
+ * A table that came alone from a dump brings its triggers and its constraint,
+ * and one whose triggers were dropped has left counts behind.
+ */
+static void
+remove_remains(Attach *attach)
+{
+	MktRights	rights;
+	char	   *counts = NULL;
+
+	for (size_t i = 0; i < lengthof(triggers); i++)
+	{
+		if (OidIsValid(get_trigger_oid(attach->contacts, triggers[i], true)))
+			run("DROP TRIGGER %s ON %s", triggers[i], attach->name);
+	}
+	if (OidIsValid(get_relation_constraint_oid(attach->contacts, MKT_CONSTRAINT, true)))
+		run("ALTER TABLE %s DROP CONSTRAINT %s", attach->name, MKT_CONSTRAINT);
+
+	rights = mkt_act_as(mkt_extension_owner());
+	run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u "
+		"RETURNING (SELECT oid::pg_catalog.regclass FROM pg_catalog.pg_class WHERE oid = count_table)",
+		attach->contacts);
+	if (SPI_processed > 0)
+		counts = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (counts)
+		run("DROP TABLE %s", counts);
+	mkt_act_again_as(rights);
+}
+
 static void
 add_columns(Attach *attach)
 {
@@ -573,8 +607,11 @@ add_columns(Attach *attach)
 			appendStringInfo(&add, "%s ADD COLUMN %s %s%s", add.len ? "," : "",
 							 column->name, column->type, column->constraint);
 		else if (column->default_value)
+		{
+			check_no_nulls(attach, column->name);
 			appendStringInfo(&add, "%s ALTER COLUMN %s SET NOT NULL",
 							 add.len ? "," : "", column->name);
+		}
 		appendStringInfo(&alter, "ALTER COLUMN %s DROP DEFAULT, ", column->name);
 	}
 	run("ALTER TABLE %s%s", attach->name, add.data);
@@ -583,6 +620,19 @@ add_columns(Attach *attach)
 	run("ALTER TABLE %s %sADD CONSTRAINT %s CHECK ("
 		"mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)) NOT VALID",
 		attach->name, alter.data, MKT_CONSTRAINT);
+}
+
+static void
+check_no_nulls(Attach *attach, const char *column)
+{
+	run("SELECT FROM %s WHERE %s IS NULL LIMIT 1", attach->name, column);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("column \"%s\" of table %s has nulls", column, attach->name),
+				errdetail("Every contact is marketing or non-marketing."),
+				errhint("UPDATE %s SET %s = ... WHERE %s IS NULL;", attach->name, column,
+						column));
 }
 
 /* The table of this table's counts, with the account's own type. */
@@ -643,9 +693,7 @@ note_attachment(Attach *attach, Oid count_table)
 		nulls[i] = values[i] ? ' ' : 'n';
 	if (SPI_execute_with_args("INSERT INTO mkt.attachment (contacts, count_table, account, "
 							  "already_marketing, filled, unsubscribed, bounced) "
-							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6) "
-							  "ON CONFLICT (contacts) DO UPDATE SET count_table = EXCLUDED.count_table, "
-							  "account = EXCLUDED.account, counted = false",
+							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6)",
 							  lengthof(values), types, values, nulls, false,
 							  0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note the attachment");

@@ -19,6 +19,8 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -37,6 +39,9 @@ enum
 };
 
 static Datum set_status(FunctionCallInfo fcinfo, bool marketing);
+static void check_may_update(Oid contacts);
+static Datum convert(Datum value, Oid from, Oid to);
+static Datum convert_keys(ArrayType * keys, Oid type);
 static void check_key(const MktAttachment *attachment, bool has_account);
 static char *build_query(const MktAttachment *attachment, bool marketing,
 						 bool has_account, bool has_source);
@@ -79,6 +84,7 @@ set_status(FunctionCallInfo fcinfo, bool marketing)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	attachment = mkt_attachment_of(PG_GETARG_OID(ARG_CONTACTS));
+	check_may_update(attachment->contacts);
 	check_key(attachment, !PG_ARGISNULL(ARG_ACCOUNT));
 
 	SPI_connect();
@@ -116,26 +122,76 @@ check_key(const MktAttachment *attachment, bool has_account)
 				errhint("Name the account: account => '...'."));
 }
 
+/* Who may not update a table hears of it without the query below. */
+static void
+check_may_update(Oid contacts)
+{
+	if (pg_class_aclcheck(contacts, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_UPDATE,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
+}
+
+/* A value as another type reads it. */
+static Datum
+convert(Datum value, Oid from, Oid to)
+{
+	Oid			input;
+	Oid			parameter;
+
+	getTypeInputInfo(to, &input, &parameter);
+	return OidInputFunctionCall(input, mkt_account_text(from, value), parameter, -1);
+}
+
+/* The keys as an array of the key column's type. */
+static Datum
+convert_keys(ArrayType * keys, Oid type)
+{
+	Oid			from = ARR_ELEMTYPE(keys);
+	int			dims[1];
+	int			lbs[1] = {1};
+	int16		len;
+	bool		by_value;
+	char		align;
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (from == type)
+		return PointerGetDatum(keys);
+	get_typlenbyvalalign(from, &len, &by_value, &align);
+	deconstruct_array(keys, from, len, by_value, align, &values, &nulls, &dims[0]);
+	for (int i = 0; i < dims[0]; i++)
+	{
+		if (!nulls[i])
+			values[i] = convert(values[i], from, type);
+	}
+	get_typlenbyvalalign(type, &len, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, type, len,
+											  by_value, align));
+}
+
 static void
 run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment, bool marketing,
 		  int64 report[REPORT_COLUMNS])
 {
 	bool		has_source = !PG_ARGISNULL(ARG_SOURCE_TYPE);
+	bool		has_account = !PG_ARGISNULL(ARG_ACCOUNT);
+	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
 	Oid			types[] = {
-		get_fn_expr_argtype(fcinfo->flinfo, ARG_KEYS), TIMESTAMPTZOID, TEXTOID,
-		TEXTOID, TEXTOID
+		get_array_type(key_type), TIMESTAMPTZOID, attachment->account_type, TEXTOID,
+		TEXTOID
 	};
 	Datum		values[] = {
-		PG_GETARG_DATUM(ARG_KEYS), TimestampTzGetDatum(mkt_now()),
-		PG_GETARG_DATUM(ARG_ACCOUNT), PG_GETARG_DATUM(ARG_SOURCE_TYPE),
-		PG_GETARG_DATUM(ARG_SOURCE_NAME)
+		convert_keys(PG_GETARG_ARRAYTYPE_P(ARG_KEYS), key_type),
+		TimestampTzGetDatum(mkt_now()),
+		has_account ? convert(PG_GETARG_DATUM(ARG_ACCOUNT), TEXTOID, attachment->account_type) : (Datum) 0,
+		PG_GETARG_DATUM(ARG_SOURCE_TYPE), PG_GETARG_DATUM(ARG_SOURCE_NAME)
 	};
 	char		nulls[] = {
-		' ', ' ', PG_ARGISNULL(ARG_ACCOUNT) ? 'n' : ' ', has_source ? ' ' : 'n',
+		' ', ' ', has_account ? ' ' : 'n', has_source ? ' ' : 'n',
 		PG_ARGISNULL(ARG_SOURCE_NAME) ? 'n' : ' '
 	};
-	char	   *query = build_query(attachment, marketing,
-									!PG_ARGISNULL(ARG_ACCOUNT), has_source);
+	char	   *query = build_query(attachment, marketing, has_account, has_source);
 
 	if (SPI_execute_with_args(query, lengthof(types), types, values, nulls, false,
 							  0) != SPI_OK_SELECT || SPI_processed != 1)
@@ -163,16 +219,13 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 	const char *status = mkt_attachment_column(attachment, attachment->status);
 	const char *flag = mkt_attachment_column(attachment, attachment->flag);
 	const char *until = mkt_attachment_column(attachment, attachment->until);
-	const char *key_type =
-	format_type_be_qualified(get_atttype(attachment->contacts, attachment->keys[0]));
 	const char *account = "";
 	const char *source = "";
 	StringInfoData query;
 
 	if (has_account && attachment->account)
-		account = psprintf(" AND c.%s OPERATOR(pg_catalog.=) $3::%s",
-						   mkt_attachment_column(attachment, attachment->account),
-						   format_type_be_qualified(attachment->account_type));
+		account = psprintf(" AND c.%s OPERATOR(pg_catalog.=) $3",
+						   mkt_attachment_column(attachment, attachment->account));
 	else if (has_account)
 		account = psprintf(" AND $3 OPERATOR(pg_catalog.=) %s",
 						   quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
@@ -184,13 +237,13 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 	initStringInfo(&query);
 	appendStringInfo(&query,
 					 "WITH asked AS MATERIALIZED ("
-					 "SELECT DISTINCT k FROM pg_catalog.unnest($1::%s[]) AS k"
+					 "SELECT DISTINCT k FROM pg_catalog.unnest($1) AS k"
 					 "), found AS MATERIALIZED ("
 					 "SELECT c.%s AS k, c.%s AS flag, "
 					 "c.%s OPERATOR(pg_catalog.=) 'marketing' AND (c.%s IS NULL OR c.%s OPERATOR(pg_catalog.>) $2) AS marketing "
 					 "FROM %s AS c JOIN asked AS a ON c.%s OPERATOR(pg_catalog.=) a.k%s ORDER BY 1 FOR NO KEY UPDATE OF c"
 					 "), ",
-					 key_type, key, flag, status, until, until, name, key, account);
+					 key, flag, status, until, until, name, key, account);
 	appendStringInfo(&query,
 					 "changed AS ("
 					 "UPDATE %s AS c SET %s = '%s', %s = %s%s FROM found AS f "
