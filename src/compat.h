@@ -38,15 +38,6 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	pg_class_ownercheck(relid, roleid)
 #endif
 
-/* PostgreSQL 16 lets updates skip indexes that summarize. */
-#if PG_VERSION_NUM >= 160000
-#define mkt_insert_index_tuples(result, slot, estate) \
-	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false)
-#else
-#define mkt_insert_index_tuples(result, slot, estate) \
-	ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL)
-#endif
-
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */
 #if PG_VERSION_NUM >= 160000
 #define mkt_guc_malloc(size) guc_malloc(LOG, size)

@@ -30,8 +30,8 @@
 static ExecutorStart_hook_type previous_start = NULL;
 
 static void start(QueryDesc *query, int eflags);
-static void look_at_plan(PlanState *plan, EState *estate);
-static void shorten(ResultRelInfo *result, CmdType operation, EState *estate);
+static void look_at_plan(PlanState *plan, EState * estate);
+static void shorten(ResultRelInfo *result, CmdType operation, EState * estate);
 static bool stays_here(Relation rel);
 static bool fires_last(const Trigger *triggers, int ntriggers, const Trigger *state,
 					   int16 event, bool *only);
@@ -61,7 +61,7 @@ start(QueryDesc *query, int eflags)
 
 /* The statement itself; what a WITH clause writes fires all triggers. */
 static void
-look_at_plan(PlanState *plan, EState *estate)
+look_at_plan(PlanState *plan, EState * estate)
 {
 	ModifyTableState *modify;
 
@@ -75,7 +75,7 @@ look_at_plan(PlanState *plan, EState *estate)
 }
 
 static void
-shorten(ResultRelInfo *result, CmdType operation, EState *estate)
+shorten(ResultRelInfo *result, CmdType operation, EState * estate)
 {
 	TriggerDesc *triggers = result->ri_TrigDesc;
 	int16		event = operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_INSERT;
