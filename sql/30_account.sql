@@ -36,6 +36,26 @@ AS 'MODULE_PATHNAME', 'mkt_next_renewal';
 COMMENT ON FUNCTION mkt.next_renewal(text, timestamptz) IS
 'The first end of a term of an account strictly later than an instant; null for an account without started_on (D1 to D5). Arguments: account; after, by default now.';
 
+CREATE FUNCTION mkt.next_update(account bigint, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN mkt.next_update(account::text, after);
+COMMENT ON FUNCTION mkt.next_update(bigint, timestamptz) IS 'The same for an account that is a number.';
+
+CREATE FUNCTION mkt.next_update(account uuid, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN mkt.next_update(account::text, after);
+COMMENT ON FUNCTION mkt.next_update(uuid, timestamptz) IS 'The same for an account that is a uuid.';
+
+CREATE FUNCTION mkt.next_renewal(account bigint, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN mkt.next_renewal(account::text, after);
+COMMENT ON FUNCTION mkt.next_renewal(bigint, timestamptz) IS 'The same for an account that is a number.';
+
+CREATE FUNCTION mkt.next_renewal(account uuid, after timestamptz DEFAULT NULL) RETURNS timestamptz
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN mkt.next_renewal(account::text, after);
+COMMENT ON FUNCTION mkt.next_renewal(uuid, timestamptz) IS 'The same for an account that is a uuid.';
+
 CREATE FUNCTION mkt.next_update(commitment mkt.commitment, started_on date, time_zone text, after timestamptz DEFAULT NULL) RETURNS timestamptz
 LANGUAGE C STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'mkt_next_update_of_cycle';

@@ -16,7 +16,17 @@ CREATE FUNCTION mkt.billable(account text, at timestamptz DEFAULT NULL) RETURNS 
 LANGUAGE C STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'mkt_billable';
 COMMENT ON FUNCTION mkt.billable(text, timestamptz) IS
-'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come. Errors: MK004 for an instant gone by, 42501 without SELECT on an attached table.';
+'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come. Errors: MK004 for an instant gone by, 42501 without SELECT on a table with contacts of the account.';
+
+CREATE FUNCTION mkt.billable(account bigint, at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE SQL STABLE PARALLEL RESTRICTED
+RETURN mkt.billable(account::text, at);
+COMMENT ON FUNCTION mkt.billable(bigint, timestamptz) IS 'The same for an account that is a number.';
+
+CREATE FUNCTION mkt.billable(account uuid, at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE SQL STABLE PARALLEL RESTRICTED
+RETURN mkt.billable(account::text, at);
+COMMENT ON FUNCTION mkt.billable(uuid, timestamptz) IS 'The same for an account that is a uuid.';
 
 CREATE FUNCTION mkt.unposted(OUT count_table regclass, OUT account_name text, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1

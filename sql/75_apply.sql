@@ -42,9 +42,8 @@ COMMENT ON PROCEDURE mkt.apply_updates(integer, interval) IS
 CREATE PROCEDURE mkt.fill_already_marketing(contacts regclass, batch_size integer DEFAULT 2000)
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_fill_already_marketing';
-REVOKE ALL ON PROCEDURE mkt.fill_already_marketing(regclass, integer) FROM PUBLIC;
 COMMENT ON PROCEDURE mkt.fill_already_marketing(regclass, integer) IS
-'Sets the contacts that were there when the table was attached and that meet already_marketing as marketing, with the source initial_state (F3). Commits in batches; can be stopped and called again. Arguments: the contacts table; batch_size in rows. Error: MK001 when it is not attached.';
+'Sets the contacts that were there when the table was attached and that meet already_marketing as marketing, with the source initial_state (F3). Commits in batches; can be stopped and called again. Arguments: the contacts table, owned by the caller; batch_size in rows. Error: MK001 when it is not attached.';
 
 CREATE PROCEDURE mkt.run()
 LANGUAGE C

@@ -25,7 +25,8 @@ FROM (
 	GROUP BY n.account
 ) AS c
 LEFT JOIN mkt.account AS a ON a.account = c.account
-CROSS JOIN (SELECT coalesce(bool_and(counted), true) AS counted FROM mkt.attachment) AS t;
+CROSS JOIN (SELECT coalesce(bool_and(counted), true) AS counted FROM mkt.attachment) AS t
+WHERE c.billable <> 0 OR c.non_marketing <> 0 OR a.account IS NOT NULL;
 COMMENT ON VIEW mkt.usage IS 'Each account now, over all attached tables (P1).';
 COMMENT ON COLUMN mkt.usage.account IS 'The account; null: contacts without one.';
 COMMENT ON COLUMN mkt.usage.edition IS 'What the account has bought.';

@@ -112,6 +112,7 @@ mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 	ListCell   *cell;
 
 	mkt_attachment_of(contacts);
+	mkt_check_owner(contacts);
 	foreach(cell, mkt_attachment_list())
 	{
 		Job			job = {
@@ -178,8 +179,12 @@ mkt_run(PG_FUNCTION_ARGS)
 static bool
 start(FunctionCallInfo fcinfo)
 {
-	bool		commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
-	!castNode(CallContext, fcinfo->context)->atomic;
+	bool		commits;
+
+	PreventCommandDuringRecovery(psprintf("CALL mkt.%s()",
+										  get_func_name(fcinfo->flinfo->fn_oid)));
+	commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
 
 	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
 	return commits;

@@ -107,6 +107,7 @@ static void check_columns(Attach *attach);
 static void remove_remains(Attach *attach);
 static void add_columns(Attach *attach);
 static void check_no_nulls(Attach *attach, const char *column);
+static void check_states(Attach *attach);
 static Oid	create_counts(Attach *attach);
 static void note_attachment(Attach *attach, Oid count_table);
 static void create_triggers(Attach *attach);
@@ -520,7 +521,9 @@ attached_already(Attach *attach)
 				errhint("SELECT mkt.detach(%s); keeps the columns and what they say; then attach again.",
 						quote_literal_cstr(attach->name)));
 	ereport(NOTICE,
-			errmsg("table %s is attached already, nothing changed", attach->name));
+			errmsg("table %s is attached already, nothing changed", attach->name),
+			attach->already_marketing || attach->unsubscribed || attach->bounced ?
+			errdetail("Its conditions are those that mkt.attachment shows.") : 0);
 	return true;
 }
 
@@ -635,6 +638,26 @@ check_no_nulls(Attach *attach, const char *column)
 						column));
 }
 
+/* Columns that were there may say what no state says (S3). */
+static void
+check_states(Attach *attach)
+{
+	uint64		wrong;
+
+	run("SELECT FROM %s WHERE NOT mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)",
+		attach->name);
+	wrong = SPI_processed;
+	if (wrong > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_CANNOT_ATTACH),
+				errmsg("the marketing columns of table %s contradict each other", attach->name),
+				errdetail_plural("They do so in " UINT64_FORMAT " contact.",
+								 "They do so in " UINT64_FORMAT " contacts.",
+								 (unsigned long) wrong, wrong),
+				errhint("UPDATE %s SET marketing_until_next_update = false, marketing_until = NULL WHERE NOT mkt.is_state(marketing_status, marketing_until_next_update, marketing_until);",
+						attach->name));
+}
+
 /* The table of this table's counts, with the account's own type. */
 static Oid
 create_counts(Attach *attach)
@@ -663,7 +686,10 @@ create_counts(Attach *attach)
 	run("CREATE %sTABLE mkt.%s (account %s%s) INHERITS (mkt.contact_count) "
 		"WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
 		unlogged ? "UNLOGGED " : "", quote_identifier(name), type, collate);
-	run("CREATE INDEX ON mkt.%s (account_name)", quote_identifier(name));
+
+	/* entries of one account that died must be removable one by one */
+	run("CREATE INDEX ON mkt.%s (account_name) WITH (deduplicate_items = off)",
+		quote_identifier(name));
 	run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
 		quote_identifier(name));
 	run("COMMENT ON TABLE mkt.%s IS %s", quote_identifier(name),
@@ -755,7 +781,10 @@ first_count(Attach *attach, Oid count_table)
 
 	CommandCounterIncrement();
 	if (attach->adopted)
+	{
+		check_states(attach);
 		mkt_verify_repair(&table);
+	}
 	else if (!IsolationUsesXactSnapshot() &&
 			 blocks_of(attach->contacts) <= COUNT_AT_ONCE_BLOCKS)
 		mkt_verify_count(&table);

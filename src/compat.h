@@ -38,6 +38,11 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	pg_class_ownercheck(relid, roleid)
 #endif
 
+/* PostgreSQL 18 gave a table's prepared check constraints another name. */
+#if PG_VERSION_NUM >= 180000
+#define ri_ConstraintExprs ri_CheckConstraintExprs
+#endif
+
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */
 #if PG_VERSION_NUM >= 160000
 #define mkt_guc_malloc(size) guc_malloc(LOG, size)

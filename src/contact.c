@@ -16,6 +16,7 @@
 #include "mktcontacts.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "access/tupdesc.h"
 #include "commands/trigger.h"
 #include "errors.h"
@@ -31,6 +32,7 @@ typedef struct Contact
 	bool		columns_null;	/* status or flag is null */
 	bool		status_null;
 	TimestampTz until;			/* as S2 counts it; stored null is M or N */
+	TimestampTz stored_until;
 	bool		until_null;
 	Datum		account;
 	bool		account_null;
@@ -44,6 +46,11 @@ static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
 static HeapTuple update_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
+static bool same_columns(const MktColumns *a, const MktColumns *b);
+static bool asks_as_non_marketing(const TriggerData *trigger,
+								  const MktAttachment *attachment,
+								  const MktColumns *stored, MktColumns *columns);
+static bool sets(const TriggerData *trigger, AttrNumber column);
 static void refuse_null(const MktAttachment *attachment, const Contact *contact,
 						Relation rel);
 static bool same_account(const MktAttachment *attachment, const Contact *a,
@@ -216,12 +223,13 @@ read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 	contact->columns_null = contact->status_null || flag_null;
 
 	until = slot_getattr(slot, attachment->until, &contact->until_null);
+	contact->stored_until = contact->until_null ? 0 : DatumGetTimestampTz(until);
 	if (!contact->columns.marketing)
 		contact->until = DT_NOBEGIN;
 	else if (contact->until_null)
 		contact->until = DT_NOEND;
 	else
-		contact->until = DatumGetTimestampTz(until);
+		contact->until = contact->stored_until;
 }
 
 /*
@@ -259,37 +267,41 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 	MktState	from;
 	MktState	to;
 	TimestampTz until;
-	bool		same_columns;
+	bool		same_instant;
+	bool		same;
 
 	read_contact(attachment, trigger->tg_trigslot, &before);
 	read_contact(attachment, trigger->tg_newslot, &after);
 	if (after.columns_null)
 		refuse_null(attachment, &after, trigger->tg_relation);
-	same_columns = before.columns.marketing == after.columns.marketing &&
-		before.columns.flag == after.columns.flag;
+	from = mkt_state_at(before.until, mkt_now());
+	same_instant = before.until_null == after.until_null &&
+		(before.until_null || before.stored_until == after.stored_until) &&
+		same_account(attachment, &before, &after);
+	same = same_instant && same_columns(&before.columns, &after.columns);
 
 	/*
-	 * A row on its way to another partition arrives there as an INSERT, which
-	 * must not take an instant that has passed for a new request.
+	 * S1: an instant that has passed makes the row non-marketing first, to be
+	 * brought up to date when it changes, and before it goes to another
+	 * partition, where it arrives as an INSERT.
 	 */
-	if (same_columns && before.until_null == after.until_null &&
-		before.until == after.until && same_account(attachment, &before, &after) &&
-		(before.until_null || !trigger->tg_relation->rd_rel->relispartition))
+	if (from == MKT_NON_MARKETING && !before.until_null)
+	{
+		MktColumns	stored = before.columns;
+
+		before.columns = mkt_state_columns(MKT_NON_MARKETING);
+		if (asks_as_non_marketing(trigger, attachment, &stored, &after.columns))
+			same = false;
+		else if (same && trigger->tg_relation->rd_rel->relispartition)
+			same = false;
+	}
+	if (same)
 		return trigger->tg_newtuple;
 
-	/* S1: an instant that has passed makes the row non-marketing first */
-	from = mkt_state_at(before.until, mkt_now());
-	if (from == MKT_NON_MARKETING && same_columns)
-		to = MKT_NON_MARKETING;
-	else
-		to = mkt_state_next(from, mkt_state_request(mkt_state_columns(from),
-													after.columns));
-
+	to = mkt_state_next(from, mkt_state_request(before.columns, after.columns));
 	until = to == MKT_NON_MARKETING ? DT_NOBEGIN :
 		to == MKT_MARKETING ? DT_NOEND : before.until;
-	if (to == MKT_PENDING &&
-		(from != MKT_PENDING || before.until_null != after.until_null ||
-		 before.until != after.until || !same_account(attachment, &before, &after)))
+	if (to == MKT_PENDING && (from != MKT_PENDING || !same_instant))
 		until = mkt_account_next_update(attachment, after.account,
 										after.account_null);
 	if (trigger->tg_trigger->tgtype & MKT_STATE_COUNTS_TOO)
@@ -298,8 +310,44 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 					  before.until, -1);
 		mkt_count_add(attachment, after.account, after.account_null, until, 1);
 	}
+	read_contact(attachment, trigger->tg_newslot, &after);
 	return store_state(attachment, trigger->tg_newtuple, trigger->tg_newslot, &after,
 					   to, until);
+}
+
+static bool
+same_columns(const MktColumns *a, const MktColumns *b)
+{
+	return a->marketing == b->marketing && a->flag == b->flag;
+}
+
+/*
+ * What a statement says of a row whose stored columns are out of date: the
+ * columns that it sets, with the others as they are for a non-marketing
+ * contact.  Who sets both to what is stored writes back what he has read, and
+ * asks nothing.
+ */
+static bool
+asks_as_non_marketing(const TriggerData *trigger, const MktAttachment *attachment,
+					  const MktColumns *stored, MktColumns *columns)
+{
+	bool		sets_status = stored->marketing != columns->marketing ||
+	sets(trigger, attachment->status);
+	bool		sets_flag = stored->flag != columns->flag ||
+	sets(trigger, attachment->flag);
+
+	if (!sets_status || (sets_flag && same_columns(stored, columns)))
+		columns->marketing = false;
+	if (!sets_flag || !columns->marketing)
+		columns->flag = false;
+	return columns->marketing;
+}
+
+static bool
+sets(const TriggerData *trigger, AttrNumber column)
+{
+	return bms_is_member(column - FirstLowInvalidHeapAttributeNumber,
+						 trigger->tg_updatedcols);
 }
 
 /* What NOT NULL says, before a row that changes partition says it was omitted. */
@@ -347,7 +395,7 @@ store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *sl
 		contact->columns.marketing == columns.marketing &&
 		contact->columns.flag == columns.flag &&
 		contact->until_null == until_null &&
-		(until_null || contact->until == until))
+		(until_null || contact->stored_until == until))
 		return tuple;
 	if (contact->status_null && until_null && ends_before_status(attachment, tuple, desc))
 		return append_state(attachment, tuple, status, columns.flag);

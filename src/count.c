@@ -52,7 +52,7 @@
 #define CNT_COLUMNS			4
 
 /* One in so many rows written makes its account's rows be folded. */
-#define FOLD_ONE_IN 64
+#define FOLD_ONE_IN 128
 
 /* Folding takes up to this many rows of an account at a time. */
 #define FOLD_ROWS 1024
@@ -154,7 +154,7 @@ static void lacks_index(Relation rel) pg_attribute_noreturn();
 static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
-static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at);
+static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found);
 static void check_may_read(Oid contacts);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
@@ -185,8 +185,11 @@ mkt_billable(PG_FUNCTION_ARGS)
 	{
 		MktAttachedTable *table = lfirst(cell);
 
-		check_may_read(table->contacts);
-		billable += billable_in(table->count_table, PG_GETARG_DATUM(0), at);
+		bool		found = false;
+
+		billable += billable_in(table->count_table, PG_GETARG_DATUM(0), at, &found);
+		if (found)
+			check_may_read(table->contacts);
 	}
 	PG_RETURN_INT64(billable);
 }
@@ -202,7 +205,7 @@ check_may_read(Oid contacts)
 }
 
 static int64
-billable_in(Oid count_table, Datum account_name, TimestampTz at)
+billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = index_open(account_index(rel), AccessShareLock);
@@ -217,6 +220,7 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at)
 	{
 		bool		isnull;
 
+		*found = true;
 		if (DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull)) > at)
 			billable += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
 	}
@@ -225,8 +229,13 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at)
 
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
-		if (sum->key.until > at && is_account(sum, rel, account_name))
+	{
+		if (!is_account(sum, rel, account_name))
+			continue;
+		*found = true;
+		if (sum->key.until > at)
 			billable += sum->n;
+	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return billable;

@@ -106,6 +106,7 @@ extern Oid	mkt_schema(void);
 extern Oid	mkt_relation(const char *name);
 extern Oid	mkt_extension_owner(void);
 extern Oid	mkt_owner_of(Oid relid);
+extern void mkt_check_owner(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern void mkt_act_again_as(MktRights rights);
 

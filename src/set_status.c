@@ -81,6 +81,12 @@ set_status(FunctionCallInfo fcinfo, bool marketing)
 				errmsg("contacts and keys must not be null"),
 				errhint("SELECT mkt.%s('crm.contact', ARRAY[7, 8, 9]);",
 						marketing ? "set_marketing" : "set_non_marketing"));
+	if (PG_ARGISNULL(ARG_SOURCE_TYPE) && !PG_ARGISNULL(ARG_SOURCE_NAME))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("source_name needs source_type"),
+				errhint("Name the tool, too: source_type => 'user', source_name => '%s'.",
+						text_to_cstring(PG_GETARG_TEXT_PP(ARG_SOURCE_NAME))));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	attachment = mkt_attachment_of(PG_GETARG_OID(ARG_CONTACTS));

@@ -72,6 +72,7 @@ mkt_repair(PG_FUNCTION_ARGS)
 
 		if (OidIsValid(contacts) && table->contacts != contacts)
 			continue;
+		mkt_check_owner(table->contacts);
 		table->counted = true;
 		mkt_verify_repair(table);
 		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
