@@ -31,13 +31,21 @@
 #include "nodes/parsenodes.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Going account by account reads rows in no order: so many times as dear. */
-#define INDEX_FACTOR 4
+/*
+ * What it takes to visit a row through an index, and to count one account's
+ * contacts of a batch, next to reading a row in the table's order.
+ */
+#define COST_OF_VISIT 4
+#define COST_OF_COUNT 40
+
+/* An account with more than so many batches is not visited time and again. */
+#define MAX_BATCHES 50
 
 /* Something to do on one attached table, in batches. */
 typedef struct Job
@@ -59,6 +67,9 @@ typedef struct DueAccounts
 	int			naccounts;
 	Datum	   *account;
 	bool	   *isnull;
+	Datum	   *name;			/* the account as text */
+	int64	   *account_rows;	/* due; none where counts only wait for
+								 * folding */
 	int64		most;			/* the largest number of rows of one */
 	int64		rows;			/* due */
 	int64		all_rows;		/* contacts of these accounts altogether */
@@ -72,8 +83,11 @@ static void apply_table(Job *job);
 static DueAccounts *find_due(Job *job);
 static bool by_account_is_cheaper(Job *job, const MktAttachment *attachment,
 								  const DueAccounts *due);
+static bool has_account_index(const MktAttachment *attachment);
 static void apply_by_account(Job *job, const DueAccounts *due);
+static bool apply_accounts(Job *job, const DueAccounts *due, int first, int next);
 static void apply_by_block(Job *job);
+static void fold_due(Job *job, const DueAccounts *due);
 static void fill_table(Job *job);
 static char *condition_of(Oid contacts);
 static List *leaves(Oid contacts);
@@ -81,7 +95,8 @@ static bool go_through(Job *job, Oid leaf, const char *query, bool until_done);
 static int64 execute(Oid relid, const char *query, int nargs, Oid *types,
 					 Datum *values);
 static char *update_to_non_marketing(const MktAttachment *attachment,
-									 Oid relid, const char *where);
+									 Oid relid, const char *where,
+									 const char *limit);
 static bool end_batch(Job *job, int64 rows);
 static void report_progress(const Job *job);
 static void forget_progress(const Job *job);
@@ -238,21 +253,21 @@ apply_all(bool commits, int batch_size, TimestampTz stop_at)
 static void
 apply_table(Job *job)
 {
-	MktAttachment *attachment;
 	DueAccounts *due = find_due(job);
 
-	if (due->rows <= 0)
-		return;
-	attachment = mkt_attachment_of(job->table.contacts);
-	job->started_at = GetCurrentTimestamp();
-	job->rows_to_do = due->rows;
-	report_progress(job);
-	if (by_account_is_cheaper(job, attachment, due))
-		apply_by_account(job, due);
-	else
-		apply_by_block(job);
-	forget_progress(job);
-	commit(job->commits);
+	if (due->rows > 0)
+	{
+		job->started_at = GetCurrentTimestamp();
+		job->rows_to_do = due->rows;
+		report_progress(job);
+		if (by_account_is_cheaper(job, mkt_attachment_of(job->table.contacts), due))
+			apply_by_account(job, due);
+		else
+			apply_by_block(job);
+		forget_progress(job);
+		commit(job->commits);
+	}
+	fold_due(job, due);
 }
 
 /* What the counts say is due. */
@@ -265,12 +280,13 @@ find_due(Job *job)
 	const char *counts = mkt_qualified_name(job->table.count_table);
 	Form_pg_attribute att;
 
-	if (SPI_execute_with_args(psprintf("SELECT account, rows::pg_catalog.int8, (SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM ONLY %s AS t "
-									   "WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) FROM ("
+	if (SPI_execute_with_args(psprintf("SELECT account, account_name, rows::pg_catalog.int8, CASE WHEN rows OPERATOR(pg_catalog.>) 0 THEN "
+									   "(SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM ONLY %s AS t "
+									   "WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) END FROM ("
 									   "SELECT account, account_name, pg_catalog.sum(n) AS rows FROM ONLY %s "
 									   "WHERE until OPERATOR(pg_catalog.>) '-infinity' AND until OPERATOR(pg_catalog.<) 'infinity' "
 									   "AND until OPERATOR(pg_catalog.<=) $1 GROUP BY account, account_name) AS d "
-									   "WHERE rows OPERATOR(pg_catalog.>) 0 ORDER BY account",
+									   "ORDER BY account",
 									   counts, counts),
 							  1, (Oid[]) {TIMESTAMPTZOID},
 							  (Datum[]) {TimestampTzGetDatum(job->now)},
@@ -281,45 +297,49 @@ find_due(Job *job)
 	due->naccounts = SPI_processed;
 	due->account = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(Datum));
 	due->isnull = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(bool));
+	due->name = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(Datum));
+	due->account_rows = MemoryContextAllocHuge(context, Max(SPI_processed, 1) * sizeof(int64));
 	att = TupleDescAttr(SPI_tuptable->tupdesc, 0);
 	for (int i = 0; i < due->naccounts; i++)
 	{
 		HeapTuple	row = SPI_tuptable->vals[i];
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
-		int64		rows = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
 		Datum		account = SPI_getbinval(row, desc, 1, &due->isnull[i]);
+		Datum		name = SPI_getbinval(row, desc, 2, &due->isnull[i]);
+		int64		rows = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+		Datum		all_rows = SPI_getbinval(row, desc, 4, &isnull);
 
 		due->account[i] = due->isnull[i] ? (Datum) 0 :
 			datumCopy(account, att->attbyval, att->attlen);
-		due->rows += rows;
+		due->name[i] = due->isnull[i] ? (Datum) 0 : datumCopy(name, false, -1);
+		due->account_rows[i] = Max(rows, 0);
+		due->rows += due->account_rows[i];
 		due->most = Max(due->most, rows);
-		due->all_rows += DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+		due->all_rows += isnull ? 0 : DatumGetInt64(all_rows);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return due;
 }
 
+/*
+ * Through the index every contact of the accounts is visited, due or not; in
+ * the table's order every contact of the table, and each batch has contacts of
+ * many accounts to count.
+ */
 static bool
 by_account_is_cheaper(Job *job, const MktAttachment *attachment,
 					  const DueAccounts *due)
 {
-	Relation	rel = relation_open(job->table.contacts, AccessShareLock);
-	bool		has_index = false;
 	double		tuples = 0;
+	double		batches = 1 + (double) due->rows / job->batch_size;
+	double		counted = Min((double) due->rows, batches * due->naccounts);
 	ListCell   *cell;
 
-	foreach(cell, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		has_index |= attachment->account &&
-			index->rd_index->indkey.values[0] == attachment->account &&
-			index->rd_index->indisvalid &&
-			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
-		index_close(index, AccessShareLock);
-	}
-	relation_close(rel, AccessShareLock);
+	if (!attachment->account || !job->table.counted ||
+		due->most > (int64) MAX_BATCHES * job->batch_size ||
+		!has_account_index(attachment))
+		return false;
 	foreach(cell, leaves(job->table.contacts))
 	{
 		Relation	leaf = relation_open(lfirst_oid(cell), AccessShareLock);
@@ -327,11 +347,30 @@ by_account_is_cheaper(Job *job, const MktAttachment *attachment,
 		tuples += Max(leaf->rd_rel->reltuples, 0);
 		relation_close(leaf, AccessShareLock);
 	}
-	return has_index && job->table.counted && due->most <= job->batch_size * 4L &&
-		(double) due->all_rows * INDEX_FACTOR < tuples;
+	return (double) due->all_rows * COST_OF_VISIT < tuples + counted * COST_OF_COUNT;
 }
 
-/* One account after the other, as many in a batch as fill it. */
+static bool
+has_account_index(const MktAttachment *attachment)
+{
+	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
+	bool		found = false;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		found |= index->rd_index->indkey.values[0] == attachment->account &&
+			index->rd_index->indisvalid &&
+			heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+		index_close(index, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
+/* So many accounts at a time as have a batch of contacts to do. */
 static void
 apply_by_account(Job *job, const DueAccounts *due)
 {
@@ -340,24 +379,60 @@ apply_by_account(Job *job, const DueAccounts *due)
 												  ALLOCSET_DEFAULT_SIZES);
 	bool		go_on = true;
 
-	for (int i = 0; i < due->naccounts && go_on; i++)
+	for (int first = 0, next; first < due->naccounts && go_on; first = next)
 	{
 		MemoryContext before = MemoryContextSwitchTo(context);
-		MktAttachment *attachment = mkt_attachment_of(job->table.contacts);
-		Oid			types[] = {TIMESTAMPTZOID, attachment->account_type};
-		Datum		values[] = {TimestampTzGetDatum(job->now), due->account[i]};
-		const char *account = mkt_attachment_column(attachment, attachment->account);
-		const char *where = due->isnull[i] ? psprintf("%s IS NULL", account) :
-		psprintf("%s OPERATOR(pg_catalog.=) $2", account);
+		int64		rows = due->account_rows[first];
 
-		go_on = end_batch(job, execute(job->table.contacts,
-									   update_to_non_marketing(attachment,
-															   job->table.contacts,
-															   where),
-									   due->isnull[i] ? 1 : 2, types, values));
+		for (next = first + 1; next < due->naccounts && !due->isnull[first] &&
+			 !due->isnull[next] && rows + due->account_rows[next] <= job->batch_size; next++)
+			rows += due->account_rows[next];
+		if (rows > 0)
+			go_on = apply_accounts(job, due, first, next);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(context);
 	}
+	MemoryContextDelete(context);
+}
+
+static bool
+apply_accounts(Job *job, const DueAccounts *due, int first, int next)
+{
+	MktAttachment *attachment = mkt_attachment_of(job->table.contacts);
+	Oid			types[] = {
+		TIMESTAMPTZOID, INT4OID, get_array_type(attachment->account_type)
+	};
+	Datum		values[] = {
+		TimestampTzGetDatum(job->now), Int32GetDatum(job->batch_size), (Datum) 0
+	};
+	const char *column = mkt_attachment_column(attachment, attachment->account);
+	char	   *where;
+	int64		rows;
+
+	if (due->isnull[first])
+		where = psprintf("%s IS NULL", column);
+	else
+	{
+		int16		len;
+		bool		by_value;
+		char		align;
+
+		get_typlenbyvalalign(attachment->account_type, &len, &by_value, &align);
+		values[2] = PointerGetDatum(construct_array(due->account + first, next - first,
+													attachment->account_type, len,
+													by_value, align));
+		where = psprintf("%s OPERATOR(pg_catalog.=) ANY ($3)", column);
+	}
+	do
+	{
+		rows = execute(job->table.contacts,
+					   update_to_non_marketing(attachment, job->table.contacts, where,
+											   "LIMIT $2"),
+					   due->isnull[first] ? 2 : 3, types, values);
+		if (!end_batch(job, rows))
+			return false;
+	} while (rows == job->batch_size);
+	return true;
 }
 
 /* The whole table, one range of blocks after the other. */
@@ -370,10 +445,25 @@ apply_by_block(Job *job)
 	{
 		Oid			leaf = lfirst_oid(cell);
 		char	   *query = update_to_non_marketing(mkt_attachment_of(leaf), leaf,
-													"ctid OPERATOR(pg_catalog.>=) $2 AND ctid OPERATOR(pg_catalog.<) $3");
+													"ctid OPERATOR(pg_catalog.>=) $2 AND ctid OPERATOR(pg_catalog.<) $3",
+													"");
 
 		if (!go_through(job, leaf, query, true))
 			return;
+	}
+}
+
+/* Counts of instants that have passed would be looked at by every later call. */
+static void
+fold_due(Job *job, const DueAccounts *due)
+{
+	for (int first = 0; first < due->naccounts; first += job->batch_size)
+	{
+		int			n = Min(job->batch_size, due->naccounts - first);
+
+		mkt_count_fold(job->table.count_table, n, due->name + first,
+					   due->isnull + first, due->account + first);
+		commit(job->commits);
 	}
 }
 
@@ -499,7 +589,7 @@ execute(Oid relid, const char *query, int nargs, Oid *types, Datum *values)
  */
 static char *
 update_to_non_marketing(const MktAttachment *attachment, Oid relid,
-						const char *where)
+						const char *where, const char *limit)
 {
 	const char *only = get_rel_relkind(relid) == RELKIND_RELATION ? "ONLY " : "";
 	const char *name = mkt_qualified_name(relid);
@@ -507,12 +597,12 @@ update_to_non_marketing(const MktAttachment *attachment, Oid relid,
 
 	return psprintf("UPDATE %s%s AS c SET %s = 'non_marketing', %s = false, %s = NULL "
 					"FROM (SELECT tableoid AS part, ctid AS place FROM %s%s "
-					"WHERE %s AND %s OPERATOR(pg_catalog.<=) $1 FOR NO KEY UPDATE SKIP LOCKED) AS due "
+					"WHERE %s AND %s OPERATOR(pg_catalog.<=) $1 %s FOR NO KEY UPDATE SKIP LOCKED) AS due "
 					"WHERE c.ctid OPERATOR(pg_catalog.=) due.place AND c.tableoid OPERATOR(pg_catalog.=) due.part",
 					only, name,
 					mkt_attachment_column(attachment, attachment->status),
 					mkt_attachment_column(attachment, attachment->flag), until,
-					only, name, where, until);
+					only, name, where, until, limit);
 }
 
 /* Ends a batch that is full; false when the time is up. */

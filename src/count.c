@@ -722,6 +722,23 @@ mkt_count_forget(Oid count_table)
 	}
 }
 
+/* Folds these accounts in a table of counts. */
+void
+mkt_count_fold(Oid count_table, int naccounts, const Datum *name, const bool *isnull,
+			   const Datum *account)
+{
+	Writer		writer = {0};
+
+	if (!open_writer(&writer, count_table))
+		return;
+	for (int i = 0; i < naccounts; i++)
+	{
+		fold_account(&writer, name[i], isnull[i], account[i]);
+		CHECK_FOR_INTERRUPTS();
+	}
+	close_writer(&writer);
+}
+
 /*
  * mkt.fold_counts(): folds every account of a table of counts that has more
  * rows than instants; returns how many accounts that were.
