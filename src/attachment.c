@@ -91,7 +91,8 @@ mkt_attachment_find(Oid relid)
 
 /*
  * Fills an entry.  It counts as valid from before the catalogs are read, so
- * that an invalidation that arrives meanwhile is not lost.
+ * that an invalidation that arrives meanwhile is not lost: then the answer is
+ * good for this once, because the caller's lock keeps the table as it is.
  */
 static bool
 fill(MktAttachment *entry)
@@ -121,9 +122,10 @@ fill(MktAttachment *entry)
 		}
 		list_free(path);
 	}
-	if (!found || !read_columns(entry))
+	found = found && read_columns(entry);
+	if (!found)
 		entry->valid = false;
-	return found && entry->valid;
+	return found;
 }
 
 /* Reads the row of mkt.attachment for a table, if there is one. */

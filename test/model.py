@@ -158,6 +158,8 @@ class Contact(NamedTuple):
     status: Optional[str]
     flag: Optional[bool]
     until: Optional[datetime]
+    source_type: Optional[str] = None
+    source_name: Optional[str] = None
 
     def marketing_until(self):
         """S1: the instant until which it is marketing."""
@@ -191,18 +193,22 @@ def inserted(new, next_update):
     return new.become("M")
 
 
-def updated(old, new, now, next_update, partitioned=False):
-    """What is stored when a statement turns *old* into *new* (T12).  A row
-    that changes partition arrives there as an INSERT, so any UPDATE of a
-    partitioned table brings an expired row up to date."""
-    if partitioned and old.expired(now):
-        pass
-    elif (old.status, old.flag, old.until, old.account) == \
-            (new.status, new.flag, new.until, new.account):
-        return new
+def updated(old, new, now, next_update, sets, partitioned=False):
+    """What is stored when a statement that sets those fields turns *old* into
+    *new* (T12)."""
+    same = (old.status, old.flag, old.until, old.account) == \
+        (new.status, new.flag, new.until, new.account)
     state = old.state(now)
-    asked = (old.status, old.flag) != (new.status, new.flag)
-    if not asked:
+    if old.expired(now):
+        wanted = asked_of_expired(old, new, sets)
+        # A row that changes partition arrives there as an INSERT, and so is
+        # brought up to date by every UPDATE.
+        if wanted is None and same and not partitioned:
+            return new
+        wanted = wanted or "N"
+    elif same:
+        return new
+    elif (old.status, old.flag) == (new.status, new.flag):
         wanted = state
     elif new.status == NON_MARKETING:
         wanted = {"M": "P", "P": "P", "N": "N"}[state]
@@ -210,6 +216,17 @@ def updated(old, new, now, next_update, partitioned=False):
         wanted = "P" if new.flag else "M"
     if wanted != "P":
         return new.become(wanted)
-    if asked and state == "P" and new.account == old.account:
+    if state == "P" and (new.until, new.account) == (old.until, old.account):
         return new.become("P", old.until)
     return new.become("P", next_update(new.account))
+
+
+def asked_of_expired(old, new, sets):
+    """S1: the row is non-marketing, so what counts is what the statement sets
+    and not what it leaves.  None where it asks nothing, as a client does that
+    writes back what it has read."""
+    same = (new.status, new.flag) == (old.status, old.flag)
+    sets_status = "status" in sets or new.status != old.status
+    if same and ("flag" in sets or not sets_status):
+        return None
+    return "M" if sets_status and new.status == MARKETING else "N"

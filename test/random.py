@@ -10,8 +10,9 @@ run and compared: its error, its row count, what it returns.  Every few
 statements the rows, the counts at several instants, mkt.usage and mkt.verify()
 are compared as the session sees them, inside transactions as well as outside.
 
-One seed gives one run.  On a failure the seed, the statement, what the model
-and the database say and the statements before it are printed.
+One seed gives one run, but for what the extension does at random (folding).
+On a failure the seed, the statement, what the model and the database say and
+the statements before it are printed.
 
 Connects by PGHOST, PGPORT, PGDATABASE and PGUSER (a superuser, for the clock)
 to a database that nothing else uses, and prints TAP.
@@ -41,14 +42,16 @@ import model
 from model import MARKETING, NON_MARKETING, UTC, Contact, Settings
 
 SCHEMA = "mkt_random"
-GID = "mkt_random_%d"
+GID = "mkt_random_%d_" % os.getpid()
+OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
+        "marketing_source_type", "marketing_source_name"]
 MICROSECOND = timedelta(microseconds=1)
 SHOWN = 30
 
 ZONES = ["UTC", "Europe/Oslo", "America/Sao_Paulo", "America/Havana",
          "Asia/Beirut", "Pacific/Apia", "Pacific/Kiritimati",
          "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe"]
-NOTES = ["plain", "plain", "other", "vip", "drop", "skip", "keep", "frozen",
+NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
          "it's", None]
 
 
@@ -66,7 +69,8 @@ class Refused(Exception):
 
 
 class Unpredictable(Exception):
-    """The outcome depends on the order in which rows are visited."""
+    """The outcome depends on the order in which rows are visited, or on a
+    user's trigger that skips what the extension does by itself."""
 
 
 # ---------------------------------------------------------------------------
@@ -78,7 +82,8 @@ class Table:
     are.  Without an account column it belongs to one account."""
 
     def __init__(self, name, key_type, account_type, accounts, keys,
-                 account_column=None, composite=False, triggered=False):
+                 account_column=None, composite=False, triggered=False,
+                 echoes=None):
         self.name = SCHEMA + "." + name
         self.key_type = key_type
         self.account_type = account_type
@@ -87,9 +92,9 @@ class Table:
         self.keys = keys
         self.composite = composite
         self.triggered = triggered
+        self.echoes = echoes
         own = ["id"] + ([account_column] if account_column else [])
-        self.columns = own + ["half", "score", "note", "marketing_status",
-                              "marketing_until_next_update", "marketing_until"]
+        self.columns = own + ["half", "score", "note"] + OURS
 
     def contact(self, values):
         values = list(values)
@@ -117,6 +122,11 @@ class Table:
                 "marketing_until_next_update": "boolean",
                 "marketing_until": "timestamptz"}.get(column)
         return literal(value) + ("::" + kind if kind else "")
+
+    def attach(self):
+        account = "account_column => '%s'" % self.account_column \
+            if self.account_column else "account => '%s'" % self.accounts[0]
+        return "mkt.attach('%s', %s)" % (self.name, account)
 
     def freezes(self, contact):
         """Whether the user's trigger skips every UPDATE of it."""
@@ -149,10 +159,11 @@ def make_tables(rng):
         return [uuid.UUID(int=rng.getrandbits(128), version=4)
                 for _ in range(size)]
 
+    person = Table("person", "bigint", "bigint", [1, 2, 3, 4, 5, None],
+                   numbers(90), account_column="account_id")
     return [
-        Table("person", "bigint", "bigint", [1, 2, 3, 4, 5, None],
-              numbers(90), account_column="account_id"),
-        Table("solo", "bigint", "text", ["3"], numbers(90)),
+        person,
+        Table("solo", "bigint", "text", ["3"], numbers(90), echoes=person),
         Table("member", "integer", "text",
               ["acme", "1", "x y", "it's", "blåbær", "3"], numbers(25),
               account_column="account", composite=True),
@@ -217,6 +228,21 @@ CREATE TRIGGER a_decide BEFORE INSERT OR UPDATE OR DELETE
 """
 
 
+# Another, which changes a second table from within a statement on the first.
+ECHO_TRIGGER = """
+CREATE FUNCTION {schema}.echo() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' OR OLD.note IS DISTINCT FROM NEW.note THEN
+        UPDATE {schema}.person SET marketing_status = 'non_marketing'
+        WHERE id = NEW.id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER echo AFTER INSERT OR UPDATE ON {schema}.solo
+    FOR EACH ROW WHEN (NEW.note = 'echo') EXECUTE FUNCTION {schema}.echo();
+"""
+
+
 def user_trigger(table, old, new):
     """The row that goes on to the extension's trigger, or None."""
     if not table.triggered:
@@ -270,8 +296,21 @@ class State:
         it."""
         new = self.proposed(table, new)
         if new is not None:
-            self.store(table, new)
+            self.add(table, new)
         return new
+
+    def add(self, table, new):
+        self.store(table, new)
+        self.echo(table, None, new)
+
+    def echo(self, table, old, new):
+        """The trigger that changes a second table; it fires at the end of the
+        statement, when nothing else of this model looks there any more."""
+        other = table.echoes and self.of(table.echoes).get(new.key)
+        if other and new.note == "echo" and not (old and old.note == "echo"):
+            self.update(table.echoes,
+                        [(other, other._replace(status=NON_MARKETING))],
+                        ["status"])
 
     def proposed(self, table, new):
         new = user_trigger(table, None, new)
@@ -283,9 +322,9 @@ class State:
             raise Refused("23505")
         self.of(table)[identity] = new
 
-    def update(self, table, changes):
-        """Applies (old, new) pairs as one statement; the rows that are
-        stored."""
+    def update(self, table, changes, sets):
+        """Applies (old, new) pairs as one statement that sets those fields;
+        the rows that are stored."""
         done = []
         for old, new in changes:
             new = user_trigger(table, old, new)
@@ -293,9 +332,11 @@ class State:
                 if new.status is None or new.flag is None:
                     raise Refused("23502")
                 new = model.updated(old, new, self.now, self.next_update,
-                                    table.composite)
+                                    sets, table.composite)
                 done.append((old, new))
         self.replace(table, done)
+        for old, new in done:
+            self.echo(table, old, new)
         return [new for _, new in done]
 
     def replace(self, table, done):
@@ -335,18 +376,13 @@ class State:
         for table in self.tables:
             rows = self.of(table)
             for identity, row in rows.items():
-                if str(row.account) in names and row.account is not None \
-                        and row.state(self.now) == "P" \
-                        and not table.freezes(row):
-                    rows[identity] = row.become(
-                        "P", self.next_update(row.account))
-
-    def has_frozen(self):
-        """Whether a user's trigger keeps pending contacts from being moved,
-        which above READ COMMITTED is an error."""
-        return any(table.freezes(row) and row.state(self.now) == "P"
-                   for table in self.tables if table.triggered
-                   for row in self.of(table).values())
+                if row.account is None or str(row.account) not in names \
+                        or row.state(self.now) != "P":
+                    continue
+                new = row.become("P", self.next_update(row.account))
+                if new != row and table.freezes(row):
+                    raise Unpredictable
+                rows[identity] = new
 
     def apply(self, halves=(0, 1)):
         for table in self.tables:
@@ -429,15 +465,16 @@ class Statement:
 
 
 class Session:
-    def __init__(self, world, half):
+    def __init__(self, world, half, time_zone="UTC", search_path="public"):
         self.world = world
         self.half = half
         self.connection = psycopg2.connect("")
         self.connection.autocommit = True
         psycopg2.extras.register_uuid(conn_or_curs=self.connection)
         self.cursor = self.connection.cursor()
-        self.execute("SET client_min_messages = warning;"
-                     "SET lock_timeout = '20s'; SET jit = off")
+        self.execute("SET client_min_messages = warning; SET jit = off;"
+                     "SET lock_timeout = '20s'; SET timezone = '%s';"
+                     "SET search_path = '%s'" % (time_zone, search_path))
         self.episode = None
         self.isolation = None
         self.base = self.view = self.savepoints = None
@@ -672,6 +709,10 @@ def changed(row, changes):
     return row._replace(**{c.field: c.value(row) for c in changes})
 
 
+def fields(changes):
+    return [c.field for c in changes]
+
+
 def assignments(changes):
     return ", ".join("%s = %s" % (c.column, c.sql) for c in changes)
 
@@ -696,11 +737,17 @@ class Generator:
     def plain(self, session, state, in_block=False):
         """A statement that any transaction may run, and any block but for
         COPY."""
-        weights, makers = zip(*self.kinds)
+        while True:
+            statement = self.predictable(self.kinds, session, state)
+            if not (in_block and statement.copied):
+                return statement
+
+    def predictable(self, kinds, session, state):
+        weights, makers = zip(*kinds)
         while True:
             maker = self.rng.choices(makers, weights)[0]
             statement = maker(session, state)
-            if statement is None or (in_block and statement.copied):
+            if statement is None:
                 continue
             try:
                 statement.run(state.copy())
@@ -739,7 +786,9 @@ class Generator:
                 session.half, rng.randrange(100), rng.choice(NOTES),
                 rng.choice([MARKETING, MARKETING, NON_MARKETING, None]),
                 rng.choice([True, False, False, None]),
-                self.instant(state) if self.chance(0.3) else None)
+                self.instant(state) if self.chance(0.3) else None,
+                rng.choice([None, "api", "form_submission"]),
+                rng.choice([None, "crm", "newsletter"]))
             if table.identity(row) not in state.of(table) or \
                     not self.chance(fresh):
                 break
@@ -755,20 +804,14 @@ class Generator:
 
     def named(self, table):
         """The columns that an INSERT names: every combination of ours."""
-        ours = ("marketing_status", "marketing_until_next_update",
-                "marketing_until")
-        skipped = [column for column in ours if self.chance(0.4)]
+        skipped = [column for column in OURS if self.chance(0.4)]
         return [column for column in table.columns if column not in skipped]
 
     def as_named(self, row, columns):
         """The row as a statement that names only those columns gives it."""
-        if "marketing_status" not in columns:
-            row = row._replace(status=None)
-        if "marketing_until_next_update" not in columns:
-            row = row._replace(flag=None)
-        if "marketing_until" not in columns:
-            row = row._replace(until=None)
-        return row
+        return row._replace(**{
+            field: None for field, column in zip(Contact._fields[-5:], OURS)
+            if column not in columns})
 
     def values(self, table, rows, columns):
         lines = []
@@ -858,7 +901,8 @@ class Generator:
     def changes(self, session, state, table):
         """Assignments to one or more columns, seldom to all."""
         makers = [self.set_to_status, self.set_to_status, self.set_flag,
-                  self.set_until, self.set_score, self.set_note]
+                  self.set_until, self.set_score, self.set_note,
+                  self.set_source]
         if table.account_column:
             makers.append(self.set_account)
         found = {}
@@ -912,6 +956,11 @@ class Generator:
                           if row.score % 3 else account)
         return Change(column, "account", literal(account),
                       lambda row: account)
+
+    def set_source(self, state, table):
+        kind = self.rng.choice([None, "workflow", "integration"])
+        return Change("marketing_source_type", "source_type", literal(kind),
+                      lambda row: kind)
 
     def set_score(self, state, table):
         step = self.rng.randrange(1, 5)
@@ -989,7 +1038,7 @@ class Generator:
     def update_all(self, state, table, where, changes):
         return state.update(table, [
             (row, changed(row, changes))
-            for row in where.matching(state, table)])
+            for row in where.matching(state, table)], fields(changes))
 
     def write_back(self, session, state):
         """What a client does that reads a row and writes every column."""
@@ -1009,7 +1058,7 @@ class Generator:
         def run(state):
             found = state.of(table).get(identity)
             return returned(table, state.update(
-                table, [(found, new)] if found else []))
+                table, [(found, new)] if found else [], Contact._fields))
         return Statement("UPDATE all columns", sql, run,
                          self.returning(table))
 
@@ -1027,8 +1076,12 @@ class Generator:
             join += " AND o.account = t.account"
         sql = "UPDATE %s t SET %s FROM %s o WHERE %s AND %s" % (
             table.name, sets, table.name, join, where.sql)
-        return Statement("UPDATE FROM", sql, lambda state: Outcome(len(
-            self.update_all(state, table, where, changes))))
+
+        def run(state):
+            return Outcome(len(state.update(table, [
+                (row, changed(row, changes))
+                for row in where.matching(state, table)], Contact._fields)))
+        return Statement("UPDATE FROM", sql, run)
 
     def move_key(self, session, state):
         table = self.table()
@@ -1088,7 +1141,7 @@ class Generator:
                     if row.key in keys]
             return Outcome(len(state.update(table, [
                 (row, row._replace(status=status, flag=flag))
-                for row in olds])))
+                for row in olds], ["status", "flag"])))
         return Statement("EXECUTE", sql, run)
 
     # ON CONFLICT and MERGE ------------------------------------------------
@@ -1112,7 +1165,7 @@ class Generator:
             for row in rows:
                 row = state.proposed(table, row)
                 if row and table.identity(row) not in state.of(table):
-                    state.store(table, row)
+                    state.add(table, row)
                     stored.append(row)
             return returned(table, stored)
         return Statement("ON CONFLICT DO NOTHING", sql + " NOTHING", run,
@@ -1123,13 +1176,13 @@ class Generator:
         changes = [c for c in self.changes(session, state, table)
                    if not (table.composite and c.field == "account")]
         taken = [field for field in ("status", "flag", "until", "account",
-                                     "note")
+                                     "note", "source_name")
                  if self.chance(0.4) and not (
                      field == "account"
                      and (table.composite or not table.account_column))
-                 and field not in [c.field for c in changes]]
+                 and field not in fields(changes)]
         columns = dict(zip(Contact._fields, ["id", table.account_column]
-                           + table.columns[-6:]))
+                           + table.columns[-8:]))
         sets = [assignments(changes)] if changes else []
         sets += ["%s = EXCLUDED.%s" % (columns[field], columns[field])
                  for field in taken]
@@ -1147,12 +1200,13 @@ class Generator:
                     continue
                 old = state.of(table).get(table.identity(row))
                 if old is None:
-                    state.store(table, row)
+                    state.add(table, row)
                     stored.append(row)
                 elif old.score % 2 or not odd:
                     new = changed(old, changes)._replace(
                         **{field: getattr(row, field) for field in taken})
-                    stored += state.update(table, [(old, new)])
+                    stored += state.update(table, [(old, new)],
+                                           fields(changes) + taken)
             return returned(table, stored)
         return Statement("ON CONFLICT DO UPDATE", sql, run,
                          self.returning(table, "t."))
@@ -1190,7 +1244,8 @@ class Generator:
                     new = changed(old, given)
                     if taken:
                         new = new._replace(status=row.status or NON_MARKETING)
-                    count += len(state.update(table, [(old, new)]))
+                    count += len(state.update(table, [(old, new)],
+                                              fields(changes)))
             return Outcome(None if table.triggered else count)
         return Statement("MERGE", sql, run)
 
@@ -1249,12 +1304,12 @@ class Generator:
                     any(c.field == "account" for c in again):
                 raise Unpredictable
             done = state.update(table, [(row, changed(row, changes))
-                                        for row in ones])
+                                        for row in ones], fields(changes))
             if deletes:
                 state.delete(table, twos)
             else:
                 state.update(table, [(row, changed(row, again))
-                                     for row in twos])
+                                     for row in twos], fields(again))
             stored = self.insert_all(state, table, rows, columns)
             return Outcome(rows=[(len(done), len(stored))])
         return Statement("WITH", sql, run)
@@ -1266,8 +1321,7 @@ class Generator:
         where = self.predicate(session, state, source)
         if len(where.matching(state, source)) > 15:
             return None
-        columns = ["id", "half", "score", "note", "marketing_status",
-                   "marketing_until_next_update"]
+        columns = ["id", "half", "score", "note"] + OURS
         account = "account_id, " if target.account_column else ""
         value = "2, " if target.account_column else ""
         sql = ("WITH gone AS (DELETE FROM %s t WHERE %s RETURNING *)"
@@ -1280,9 +1334,9 @@ class Generator:
             count = 0
             for row in state.delete(source, where.matching(state, source)):
                 row = state.proposed(target, row._replace(
-                    account=2 if target.account_column else "3", until=None))
+                    account=2 if target.account_column else "3"))
                 if row.key not in state.of(target):
-                    state.store(target, row)
+                    state.add(target, row)
                     count += 1
             return Outcome(count)
         return Statement("WITH", sql, run)
@@ -1295,20 +1349,21 @@ class Generator:
         keys = [self.some_key(session, state, table)
                 for _ in range(self.rng.choice([1, 1, 2, 5, 12, 30]))]
         if self.chance(0.1):
-            keys += keys[:2]
+            keys += keys[:2] + [None]
         account = None
         if table.composite or self.chance(0.2):
             account = str(self.account(table) or table.accounts[0])
             if table.account_type == "text" and self.chance(0.05):
                 account = "nobody"
-        function_call = SetStatus(table, function, keys, account)
+        source = self.rng.choice([None, ("user", "ann"), ("workflow", None)])
+        function_call = SetStatus(table, function, keys, account, source)
         expected = None
         if self.chance(0.25):
             found = function_call.run(state.copy(), None)
             expected = found.rows[0][0] if found.rows else None
             if expected is not None and self.chance(0.4):
                 expected += self.rng.choice([-1, 1, 5])
-        sql = function_call.sql(expected, self.rng)
+        sql = function_call.sql(expected)
         return Statement(function, sql,
                          lambda state: function_call.run(state, expected))
 
@@ -1380,9 +1435,9 @@ class Generator:
             rows = [(row, changed(row, changes))
                     for row in where.matching(state, table)]
             # An error of another kind is not caught.
-            state.copy().update(table, rows)
+            state.copy().update(table, rows, fields(changes))
             state.update(table, [(old, new) for old, new in rows
-                                 if old.score % 2])
+                                 if old.score % 2], fields(changes))
             return Outcome()
         return Statement("DO", sql, run)
 
@@ -1401,11 +1456,11 @@ class Generator:
 
     def settings(self, session, state):
         """A change of mkt.account."""
-        maker = self.rng.choices(
-            [self.new_account, self.upsert_account, self.change_account,
-             self.change_accounts, self.rename_account, self.drop_account],
-            [5, 4, 6, 2, 1, 2])[0]
-        return maker(session, state)
+        return self.predictable(
+            [(5, self.new_account), (4, self.upsert_account),
+             (6, self.change_account), (2, self.change_accounts),
+             (1, self.rename_account), (2, self.drop_account)],
+            session, state)
 
     def account_name(self):
         return self.rng.choice(self.world.names)
@@ -1527,6 +1582,14 @@ class Generator:
             return Outcome()
         return Statement("TRUNCATE", "TRUNCATE " + table.name, run)
 
+    def attach(self, session, state):
+        """Attaching again is without effect, and so is detaching before."""
+        table = self.table()
+        sql = "SELECT " + table.attach()
+        if self.chance(0.6):
+            sql = "SELECT mkt.detach('%s'), %s" % (table.name, table.attach())
+        return Statement("mkt.attach", sql, lambda state: Outcome())
+
     def move_clock(self, session, state):
         """Forwards, from minutes to months, and often to where an update
         date is just about to pass, passes or has passed."""
@@ -1576,21 +1639,23 @@ class Generator:
 class SetStatus:
     """A call of mkt.set_marketing or mkt.set_non_marketing."""
 
-    def __init__(self, table, function, keys, account):
+    def __init__(self, table, function, keys, account, source):
         self.table = table
         self.function = function
         self.keys = keys
         self.account = account
+        self.source = source
 
-    def sql(self, expected, rng):
+    def sql(self, expected):
         arguments = ["'%s'" % self.table.name, "ARRAY[%s]::%s[]" % (
             ", ".join(map(literal, self.keys)), self.table.key_type)]
         if self.account is not None:
             arguments.append("account => " + literal(self.account))
         if expected is not None:
             arguments.append("expected => %d" % expected)
-        if rng.random() < 0.5:
-            arguments.append("source_type => 'user', source_name => 'ann'")
+        if self.source:
+            arguments.append("source_type => %s, source_name => %s"
+                             % tuple(map(literal, self.source)))
         return "SELECT changed, already, pending, not_found, parked" \
             " FROM mkt.%s(%s)" % (self.function, ", ".join(arguments))
 
@@ -1603,16 +1668,18 @@ class SetStatus:
         missing = len(asked) - len(found)
         if self.function == "set_marketing":
             report = (kinds["N"] + kinds["P"], kinds["M"], 0, missing, 0)
-            wanted = MARKETING, False
+            wanted = {"status": MARKETING, "flag": False}
         else:
             report = kinds["M"], kinds["N"], kinds["P"], missing, 0
-            wanted = NON_MARKETING, False
+            wanted = {"status": NON_MARKETING, "flag": False}
+        if self.source:
+            wanted["source_type"], wanted["source_name"] = self.source
         frozen = any(self.table.freezes(row) for row in found)
         if expected is not None and expected != report[0]:
             raise Refused
         state.update(self.table, [
-            (row, row._replace(status=wanted[0], flag=wanted[1]))
-            for row in found if self.changes(row.state(state.now))])
+            (row, row._replace(**wanted))
+            for row in found if self.changes(row.state(state.now))], wanted)
         return Outcome(rows=None if frozen else [report])
 
     def changes(self, state):
@@ -1680,7 +1747,9 @@ class World:
         self.history = deque(maxlen=SHOWN)
         self.exclusive = None
         self.gid = 0
-        self.sessions = [Session(self, half) for half in (0, 1)]
+        # Nothing may depend on these settings.
+        self.sessions = [Session(self, 0, "Asia/Tokyo", "pg_catalog"),
+                         Session(self, 1, "America/New_York", "")]
         self.observer = Session(self, 2)
         self.generator = Generator(self)
         self.prepares = int(self.observer.query(
@@ -1733,11 +1802,9 @@ class World:
         session.execute("DELETE FROM mkt.account")
         for table in self.tables:
             self.fill(session, table)
-            session.execute("SELECT mkt.attach('%s', %s)" % (
-                table.name, "account_column => '%s'" % table.account_column
-                if table.account_column
-                else "account => '%s'" % table.accounts[0]))
+            session.execute("SELECT " + table.attach())
         session.execute(USER_TRIGGER.format(schema=SCHEMA))
+        session.execute(ECHO_TRIGGER.format(schema=SCHEMA))
         for session in self.sessions:
             session.execute(
                 "PREPARE random_update (bigint[], mkt.status, boolean) AS"
@@ -1746,14 +1813,15 @@ class World:
                 % SCHEMA)
 
     def fill(self, session, table):
-        columns = table.columns[:-3]
+        columns = [c for c in table.columns if c not in OURS]
         for owner in self.sessions:
             rows = self.generator.contacts(owner, self.committed, table, 20, 1)
             session.execute("INSERT INTO %s (%s) VALUES %s" % (
                 table.name, ", ".join(columns),
                 self.generator.values(table, rows, columns)))
             for row in rows:
-                self.committed.store(table, row.become("N"))
+                self.committed.store(table, row.become("N")._replace(
+                    source_type="initial_state", source_name=None))
 
     def tear_down(self):
         for session in self.sessions:
@@ -1800,8 +1868,8 @@ class World:
             if self.acquire(session):
                 maker = self.rng.choices(
                     [generator.settings, generator.move_clock, generator.job,
-                     generator.repair, generator.truncate],
-                    [40, 40, 30, 5, 1])[0]
+                     generator.repair, generator.truncate, generator.attach],
+                    [40, 40, 30, 5, 1, 2])[0]
             elif self.rng.random() < 0.3:
                 maker = generator.job_beside
         session.run(maker(session, state))
@@ -1879,19 +1947,19 @@ class World:
         """A statement for the inside of a transaction.  The clock outlives a
         prepared one, whatever becomes of it, and a truncated table cannot be
         looked at until it ends.  TRUNCATE removes rows that an older snapshot
-        does not see, and repairing needs the newest."""
+        does not see, and repairing and the job need the newest."""
         if self.rng.random() < 0.12 and self.acquire(session):
             generator, newest = self.generator, \
                 session.isolation == "READ COMMITTED"
-            makers = {generator.settings: 10} \
-                if newest or not session.view.has_frozen() \
-                else {self.ordinary: 10}
+            makers = {generator.settings: 10}
             if not prepares:
                 makers[generator.move_clock] = 5
             if newest:
                 makers[generator.repair] = 2
+                makers[generator.job] = 3
             if newest and not prepares:
                 makers[generator.truncate] = 1
+                makers[generator.attach] = 1
             maker, = self.rng.choices(list(makers), makers.values())
             return maker(session, session.state())
         return self.ordinary(session, session.state())
@@ -1900,7 +1968,7 @@ class World:
         """Two-phase commit; until its end others see nothing of it, and the
         session touches none of its rows."""
         self.gid += 1
-        gid = GID % self.gid
+        gid = GID + str(self.gid)
         changes = session.prepare(gid)
         if changes is None:
             return
@@ -1988,8 +2056,7 @@ class World:
             "SELECT account, edition, billable, non_marketing, pending, total,"
             " next_update, billable_after_update FROM mkt.usage")
         same_rows("mkt.usage", [
-            self.usage(state, name, contacts[name]) for name in names],
-                  [row for row in rows if row[0] in names or row[5] != 0])
+            self.usage(state, name, contacts[name]) for name in names], rows)
 
     def usage(self, state, name, contacts):
         settings = state.settings(name)
@@ -2005,19 +2072,21 @@ def main():
     blocks = (options.statements + 999) // 1000
     print("1..%d" % (blocks + 1))
     print("# to replay: test/random.py --seed %d --statements %d"
-          % (options.seed, options.statements))
+          " --check-every %d" % (options.seed, options.statements,
+                                 options.check_every))
     world = World(options.seed, options.check_every)
-    started = time.time()
+    started, block = time.time(), 1
     try:
         world.set_up()
         for block in range(1, blocks + 1):
             world.run(min(block * 1000, options.statements))
             report("ok", block, "statements up to %d" % world.statements)
+        block += 1
         world.finish()
-        report("ok", blocks + 1, "rows and counts at the end")
+        report("ok", block, "rows and counts at the end")
     except Exception as failure:
-        report("not ok", min(world.statements // 1000, blocks) + 1,
-               "seed %d, statement %d" % (options.seed, world.statements))
+        report("not ok", block, "seed %d, statement %d"
+               % (options.seed, world.statements))
         explain(world, failure)
         return 1
     if not world.prepares:

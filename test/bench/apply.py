@@ -5,8 +5,8 @@ import compare
 import server
 from side import ATTACHED, BARE
 
-BEFORE = "-c mktcontacts.clock=2030-01-15T12:00:00Z"
-CLOCK = "-c mktcontacts.clock=2030-02-01T00:00:01Z"  # the update date of accounts without settings has just passed
+BEFORE = r"-c mktcontacts.clock=2030-01-15\ 12:00:00+00"
+CLOCK = r"-c mktcontacts.clock=2030-02-01\ 00:00:01+00"  # the update date of accounts without settings has just passed
 UPDATE_INSTANT = "2030-02-01 00:00+00"
 WRITERS = 8
 WRITES_PER_SECOND = 500
