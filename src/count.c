@@ -657,7 +657,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 			!is_account(sum, rel, name))
 			continue;
 		pending += sum->n;
-		*typed = sum->key.account.account;
+		*typed = datumCopy(sum->key.account.account, att->attbyval, att->attlen);
 	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
