@@ -5,6 +5,7 @@ CREATE FUNCTION mkt.attach(contacts regclass, account_column name DEFAULT NULL, 
 						   unsubscribed text DEFAULT NULL, bounced text DEFAULT NULL) RETURNS void
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_attach';
+REVOKE ALL ON FUNCTION mkt.attach(regclass, name, text, name, text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.attach(regclass, name, text, name, text, text, text) IS
 'Attaches a contacts table: adds the marketing columns and the triggers that keep them and the counts. Every contact is non-marketing at first (F3). Arguments: the table, owned by the caller; account_column, a column that names each contact''s account, or account, to which the whole table belongs; key_column, by default the primary key; already_marketing, unsubscribed and bounced, conditions on the table''s columns. Again: a notice, no change. Errors: MK001 when attached in another way, MK002 when the table cannot be attached.';
 

@@ -417,8 +417,12 @@ apply_accounts(Job *job, const DueAccounts *due, int first, int next)
 		bool		by_value;
 		char		align;
 
+		Datum	   *accounts = palloc((next - first) * sizeof(Datum));
+
+		/* a copy, because construct_array() puts other pointers into it */
+		memcpy(accounts, due->account + first, (next - first) * sizeof(Datum));
 		get_typlenbyvalalign(attachment->account_type, &len, &by_value, &align);
-		values[2] = PointerGetDatum(construct_array(due->account + first, next - first,
+		values[2] = PointerGetDatum(construct_array(accounts, next - first,
 													attachment->account_type, len,
 													by_value, align));
 		where = psprintf("%s OPERATOR(pg_catalog.=) ANY ($3)", column);

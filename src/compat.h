@@ -46,8 +46,10 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */
 #if PG_VERSION_NUM >= 160000
 #define mkt_guc_malloc(size) guc_malloc(LOG, size)
+#define mkt_guc_free(pointer) guc_free(pointer)
 #else
 #define mkt_guc_malloc(size) malloc(size)
+#define mkt_guc_free(pointer) free(pointer)
 #endif
 
 #endif							/* MKT_COMPAT_H */

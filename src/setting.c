@@ -19,6 +19,7 @@ static char *clock_setting = NULL;
 static TimestampTz *held_at = NULL; /* what the setting says, if anything */
 
 static bool check_clock(char **newval, void **extra, GucSource source);
+static bool write_in_utc(char **newval, TimestampTz instant);
 static void assign_clock(const char *newval, void *extra);
 static bool parse_instant(const char *text, TimestampTz *instant);
 
@@ -66,6 +67,32 @@ check_clock(char **newval, void **extra, GucSource source)
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &instant, sizeof(TimestampTz));
+	return write_in_utc(newval, instant);
+}
+
+/*
+ * A parallel worker restores the settings in the order of their names, and this
+ * one before those for time zones: what it reads must need none.
+ */
+static bool
+write_in_utc(char **newval, TimestampTz instant)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char text[	MAXDATELEN + 1];
+	char	   *copy;
+
+	if (TIMESTAMP_NOT_FINITE(instant) ||
+		timestamp2tm(instant, NULL, &tm, &fsec, NULL, NULL) != 0)
+		return false;
+	tm.tm_isdst = 0;			/* or no zone would be written */
+	EncodeDateTime(&tm, fsec, true, 0, NULL, USE_ISO_DATES, text);
+	copy = mkt_guc_malloc(strlen(text) + 1);
+	if (copy == NULL)
+		return false;
+	strcpy(copy, text);
+	mkt_guc_free(*newval);
+	*newval = copy;
 	return true;
 }
 
