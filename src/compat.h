@@ -43,6 +43,15 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ri_ConstraintExprs ri_CheckConstraintExprs
 #endif
 
+/* PostgreSQL 18 can count what index scans do. */
+#if PG_VERSION_NUM >= 180000
+#define mkt_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define mkt_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */
 #if PG_VERSION_NUM >= 160000
 #define mkt_guc_malloc(size) guc_malloc(LOG, size)

@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
+#include "compat.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -150,7 +151,7 @@ static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
 static int	compare_until(const void *a, const void *b);
 static Oid	account_index(Relation rel);
-static void lacks_index(Relation rel) pg_attribute_noreturn();
+static void lacks_index(Relation rel);
 static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
@@ -602,7 +603,7 @@ static IndexScanDesc
 scan_account(Relation rel, Relation index, Datum account_name, bool isnull,
 			 Snapshot snapshot)
 {
-	IndexScanDesc scan = index_beginscan(rel, index, snapshot, 1, 0);
+	IndexScanDesc scan = mkt_index_beginscan(rel, index, snapshot, 1);
 	ScanKeyData key;
 
 	ScanKeyEntryInitialize(&key, isnull ? SK_ISNULL | SK_SEARCHNULL : 0, 1,
