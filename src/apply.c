@@ -126,6 +126,10 @@ mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	ListCell   *cell;
 
+	if (!OidIsValid(contacts))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("mkt.fill_already_marketing() needs a contacts table"));
 	mkt_attachment_of(contacts);
 	mkt_check_owner(contacts);
 	foreach(cell, mkt_attachment_list())

@@ -155,6 +155,7 @@ static void lacks_index(Relation rel);
 static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
+static bool is_count_table(Oid relid);
 static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found);
 static void check_may_read(Oid contacts);
 
@@ -752,6 +753,11 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 	Writer		writer = {0};
 	uint64		accounts;
 
+	if (!is_count_table(count_table))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_NOT_ATTACHED),
+				errmsg("%s is not a table of counts", name),
+				errhint("SELECT mkt.fold_counts(count_table) FROM mkt.attachment;"));
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT account_name, account FROM (SELECT account_name, account, "
 							 "count(*) AS rows, sum(n) AS n FROM ONLY %s GROUP BY account_name, account, until) AS c "
@@ -776,6 +782,19 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 	close_writer(&writer);
 	SPI_finish();
 	PG_RETURN_INT64(accounts);
+}
+
+static bool
+is_count_table(Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, mkt_attachment_list())
+	{
+		if (((MktAttachedTable *) lfirst(cell))->count_table == relid)
+			return true;
+	}
+	return false;
 }
 
 static void
