@@ -33,9 +33,9 @@
 static ExecutorStart_hook_type previous_start = NULL;
 
 static void start(QueryDesc *query, int eflags);
-static void look_at_plan(PlanState *plan, EState * estate);
-static void shorten(ResultRelInfo *result, CmdType operation, EState * estate);
-static void trust_state(ResultRelInfo *result, EState * estate);
+static void look_at_plan(PlanState *plan, EState *estate);
+static void shorten(ResultRelInfo *result, CmdType operation, EState *estate);
+static void trust_state(ResultRelInfo *result, EState *estate);
 static bool stays_here(Relation rel);
 static bool fires_last(const Trigger *triggers, int ntriggers, const Trigger *state,
 					   int16 event, bool *only);
@@ -65,7 +65,7 @@ start(QueryDesc *query, int eflags)
 
 /* The statement itself; what a WITH clause writes fires all triggers. */
 static void
-look_at_plan(PlanState *plan, EState * estate)
+look_at_plan(PlanState *plan, EState *estate)
 {
 	ModifyTableState *modify;
 
@@ -79,7 +79,7 @@ look_at_plan(PlanState *plan, EState * estate)
 }
 
 static void
-shorten(ResultRelInfo *result, CmdType operation, EState * estate)
+shorten(ResultRelInfo *result, CmdType operation, EState *estate)
 {
 	TriggerDesc *triggers = result->ri_TrigDesc;
 	int16		event = operation == CMD_UPDATE ? TRIGGER_TYPE_UPDATE : TRIGGER_TYPE_INSERT;
@@ -88,6 +88,7 @@ shorten(ResultRelInfo *result, CmdType operation, EState * estate)
 	MktAttachment *attachment;
 
 	if (state == NULL || state->tgenabled == TRIGGER_DISABLED ||
+		state->tgenabled == TRIGGER_FIRES_ON_REPLICA ||
 		!stays_here(result->ri_RelationDesc) ||
 		!fires_last(triggers->triggers, triggers->numtriggers, state, event, &only))
 		return;
@@ -111,7 +112,7 @@ shorten(ResultRelInfo *result, CmdType operation, EState * estate)
  * that a single-row statement costs here.  An empty expression always holds.
  */
 static void
-trust_state(ResultRelInfo *result, EState * estate)
+trust_state(ResultRelInfo *result, EState *estate)
 {
 	TupleConstr *constr = RelationGetDescr(result->ri_RelationDesc)->constr;
 	MemoryContext before;
