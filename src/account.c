@@ -414,8 +414,8 @@ redate_account(const char *account)
  * Asks the account's pending contacts in one table for their instant anew; the
  * table's own triggers compute it.  A transaction whose snapshot is older than
  * the lock may not see all of them, and has to be tried again.  While a dump is
- * being restored the table has no triggers yet, and its rows and counts are
- * right as they come.
+ * being restored the table has no triggers or its counts no index yet, and
+ * rows and counts are right as they come.
  */
 static void
 redate_contacts(Oid contacts, const char *account, TimestampTz now,
@@ -428,7 +428,7 @@ redate_contacts(Oid contacts, const char *account, TimestampTz now,
 	MktRights	rights;
 	int64		pending;
 
-	if (attachment == NULL)
+	if (attachment == NULL || !mkt_count_is_ready(attachment->count_table))
 		return;
 	pending = mkt_count_pending(attachment->count_table, account, now, next,
 								GetLatestSnapshot(), &values[1]);

@@ -115,14 +115,16 @@ typedef struct FrameIterator
 } FrameIterator;
 
 /*
- * A table of counts that is open for writing.  Its two indexes are known, which
- * makes writing a row much cheaper than through an executor state.
+ * A table of counts that is open for writing.  What its indexes can be is known,
+ * which makes writing a row much cheaper than through an executor state.
  */
 typedef struct Writer
 {
 	Relation	rel;
-	Relation	by_account;		/* account_name */
-	Relation	by_instant;		/* until, of pending contacts only */
+	List	   *indexes;		/* on account_name; on until, if it is an
+								 * instant */
+	Relation	by_account;		/* the one to read by; null while a dump is
+								 * restored */
 	TupleTableSlot *slot;
 } Writer;
 
@@ -151,7 +153,7 @@ static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
 static int	compare_until(const void *a, const void *b);
 static Oid	account_index(Relation rel);
-static void lacks_index(Relation rel);
+static Relation open_account_index(Relation rel);
 static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
@@ -210,7 +212,7 @@ static int64
 billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
-	Relation	index = index_open(account_index(rel), AccessShareLock);
+	Relation	index = open_account_index(rel);
 	IndexScanDesc scan = scan_account(rel, index, account_name, false,
 									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -260,13 +262,14 @@ mkt_unposted(PG_FUNCTION_ARGS)
 	while ((sum = iterate(&it)) != NULL)
 	{
 		const MktAccountKey *key = &sum->key.account;
+		Oid			type = get_atttype(key->count_table, CNT_ACCOUNT);
 		Datum		values[4] = {ObjectIdGetDatum(key->count_table)};
 		bool		nulls[4] = {false, key->isnull};
 
+		if (!OidIsValid(type))
+			continue;			/* dropped together with its contacts */
 		if (!key->isnull)
-			values[1] = CStringGetTextDatum(mkt_account_text(get_atttype(key->count_table,
-																		 CNT_ACCOUNT),
-															 key->account));
+			values[1] = CStringGetTextDatum(mkt_account_text(type, key->account));
 		values[2] = TimestampTzGetDatum(sum->key.until);
 		values[3] = Int64GetDatum(sum->n);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -433,27 +436,25 @@ open_writer(Writer *writer, Oid count_table)
 	writer->rel = try_table_open(count_table, RowExclusiveLock);
 	if (writer->rel == NULL)
 		return false;
+	writer->indexes = NIL;
 	writer->by_account = NULL;
-	writer->by_instant = NULL;
 	indexes = RelationGetIndexList(writer->rel);
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		AttrNumber	column = index->rd_index->indkey.values[0];
 
-		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME && !writer->by_account)
-			writer->by_account = index;
-		else if (index->rd_index->indkey.values[0] == CNT_UNTIL && !writer->by_instant)
-			writer->by_instant = index;
-		else
+		if (column != CNT_ACCOUNT_NAME && column != CNT_UNTIL)
 			ereport(ERROR,
 					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("%s has an index that mktcontacts does not know",
 						   mkt_qualified_name(count_table)),
 					errhint("DROP INDEX %s;", mkt_qualified_name(lfirst_oid(cell))));
+		writer->indexes = lappend(writer->indexes, index);
+		if (column == CNT_ACCOUNT_NAME && index->rd_index->indisvalid)
+			writer->by_account = index;
 	}
 	list_free(indexes);
-	if (!writer->by_account || !writer->by_instant)
-		lacks_index(writer->rel);
 	writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
 											table_slot_callbacks(writer->rel));
 	return true;
@@ -462,11 +463,14 @@ open_writer(Writer *writer, Oid count_table)
 static void
 close_writer(Writer *writer)
 {
+	ListCell   *cell;
+
 	if (writer->rel == NULL)
 		return;
 	ExecDropSingleTupleTableSlot(writer->slot);
-	index_close(writer->by_account, NoLock);
-	index_close(writer->by_instant, NoLock);
+	foreach(cell, writer->indexes)
+		index_close(lfirst(cell), NoLock);
+	list_free(writer->indexes);
 	table_close(writer->rel, NoLock);
 	writer->rel = NULL;
 }
@@ -477,6 +481,7 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 {
 	TupleTableSlot *slot = writer->slot;
 	Datum	   *values = slot->tts_values;
+	ListCell   *cell;
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, CNT_COLUMNS * sizeof(bool));
@@ -489,9 +494,17 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
 
-	insert_index(writer->by_account, account_name, isnull, writer);
-	if (!TIMESTAMP_NOT_FINITE(until))
-		insert_index(writer->by_instant, TimestampTzGetDatum(until), false, writer);
+	foreach(cell, writer->indexes)
+	{
+		Relation	index = lfirst(cell);
+
+		if (!index->rd_index->indisready)
+			continue;
+		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
+			insert_index(index, account_name, isnull, writer);
+		else if (!TIMESTAMP_NOT_FINITE(until))
+			insert_index(index, values[CNT_UNTIL - 1], false, writer);
+	}
 }
 
 static void
@@ -510,15 +523,18 @@ insert_index(Relation index, Datum value, bool isnull, Writer *writer)
 static void
 fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 {
-	Snapshot	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
-											GetTransactionSnapshot() :
-											GetLatestSnapshot());
-	IndexScanDesc scan = scan_account(writer->rel, writer->by_account,
-									  account_name, isnull, snapshot);
+	Snapshot	snapshot;
+	IndexScanDesc scan;
 	FoldRow    *rows = palloc(FOLD_ROWS * sizeof(FoldRow));
 	CommandId	command = GetCurrentCommandId(true);
 	int			nrows = 0;
 
+	if (writer->by_account == NULL)
+		return;
+	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
+								GetTransactionSnapshot() : GetLatestSnapshot());
+	scan = scan_account(writer->rel, writer->by_account, account_name, isnull,
+						snapshot);
 	while (nrows < FOLD_ROWS &&
 		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
 	{
@@ -566,7 +582,7 @@ compare_until(const void *a, const void *b)
 	return ta < tb ? -1 : ta > tb;
 }
 
-/* The index that leads with the account's name. */
+/* The index on the account's name; none while a dump is being restored. */
 static Oid
 account_index(Relation rel)
 {
@@ -578,26 +594,29 @@ account_index(Relation rel)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
+		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME &&
+			index->rd_index->indisvalid)
 			found = lfirst_oid(cell);
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
-	if (!OidIsValid(found))
-		lacks_index(rel);
 	return found;
 }
 
-static void
-lacks_index(Relation rel)
+/* The same, for those who cannot do without. */
+static Relation
+open_account_index(Relation rel)
 {
+	Oid			index = account_index(rel);
 	const char *name = mkt_qualified_name(RelationGetRelid(rel));
 
-	ereport(ERROR,
-			errcode(ERRCODE_UNDEFINED_OBJECT),
-			errmsg("%s has lost an index", name),
-			errhint("CREATE INDEX ON %s (account_name); CREATE INDEX ON %s (until) WHERE until > '-infinity' AND until < 'infinity';",
-					name, name));
+	if (!OidIsValid(index))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("%s has lost an index", name),
+				errhint("CREATE INDEX ON %s (account_name) WITH (deduplicate_items = off);",
+						name));
+	return index_open(index, AccessShareLock);
 }
 
 static IndexScanDesc
@@ -615,6 +634,18 @@ scan_account(Relation rel, Relation index, Datum account_name, bool isnull,
 	return scan;
 }
 
+/* Whether a table of counts can be read by account, or is still being restored. */
+bool
+mkt_count_is_ready(Oid count_table)
+{
+	Relation	rel = try_table_open(count_table, AccessShareLock);
+	bool		ready = rel && OidIsValid(account_index(rel));
+
+	if (rel)
+		table_close(rel, AccessShareLock);
+	return ready;
+}
+
 /*
  * The pending contacts of an account that wait for another instant than one, in
  * a snapshot, and the account's value as the contacts table has it.
@@ -625,7 +656,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 {
 	Datum		name = CStringGetTextDatum(account);
 	Relation	rel = table_open(count_table, AccessShareLock);
-	Relation	index = index_open(account_index(rel), AccessShareLock);
+	Relation	index = open_account_index(rel);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	IndexScanDesc scan;

@@ -175,6 +175,7 @@ extern void mkt_count_add(const MktAttachment *attachment, Datum account,
 						  bool isnull, TimestampTz until, int64 n);
 extern void mkt_count_post(void);
 extern void mkt_count_forget(Oid count_table);
+extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   TimestampTz now, TimestampTz except,
 							   Snapshot snapshot, Datum *typed);
