@@ -199,8 +199,16 @@ CREATE TABLE {schema}.member_rest_0 PARTITION OF {schema}.member_rest
     FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE {schema}.member_rest_1 PARTITION OF {schema}.member_rest
     FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-CREATE TABLE {schema}.guest (id uuid PRIMARY KEY, owner uuid,
+CREATE TABLE {schema}.owner (id uuid PRIMARY KEY);
+CREATE TABLE {schema}.guest (id uuid PRIMARY KEY, owner uuid
+    REFERENCES {schema}.owner ON DELETE SET NULL,
     half int NOT NULL, score int NOT NULL, note text);
+"""
+
+# What only makes sense when the marketing columns are there.
+VIEW = """
+CREATE VIEW {schema}.person_view AS SELECT * FROM {schema}.person
+    WHERE score >= 0;
 """
 
 # The trigger of a user's own; the model's half of it is user_trigger below.
@@ -658,7 +666,8 @@ def told(error):
 
 
 def same_rows(what, expected, actual):
-    expected, actual = Counter(map(tuple, expected)), Counter(map(tuple, actual))
+    expected = Counter(map(tuple, expected))
+    actual = Counter(map(tuple, actual))
     if expected == actual:
         return
     lines = [what + " rows differ"]
@@ -730,7 +739,8 @@ class Generator:
             (3, self.move_key), (8, self.delete), (3, self.update_from),
             (4, self.on_conflict_nothing), (7, self.on_conflict_update),
             (7, self.merge), (5, self.two_in_one), (3, self.transfer),
-            (14, self.set_status), (2, self.in_partition),
+            (14, self.set_status), (4, self.in_partition),
+            (2, self.update_view),
             (3, self.execute_prepared), (3, self.touch),
         ]
 
@@ -1014,6 +1024,13 @@ class Generator:
         return self.update_where(
             table, self.predicate(session, state, table),
             self.changes(session, state, table))
+
+    def update_view(self, session, state):
+        table = self.world.tables[0]
+        return self.update_where(
+            table, self.predicate(session, state, table),
+            self.changes(session, state, table),
+            name=SCHEMA + ".person_view")
 
     def update_key(self, session, state):
         table = self.table()
@@ -1582,6 +1599,22 @@ class Generator:
             return Outcome()
         return Statement("TRUNCATE", "TRUNCATE " + table.name, run)
 
+    def cascade(self, session, state):
+        """A foreign key that moves contacts to another account."""
+        table = self.world.tables[3]
+        owner = self.rng.choice(table.accounts[:-1])
+        sql = ("DO $do$ BEGIN DELETE FROM {0}.owner WHERE id = '{1}';"
+               " INSERT INTO {0}.owner VALUES ('{1}'); END $do$"
+               .format(SCHEMA, owner))
+
+        def run(state):
+            state.update(table, [
+                (row, row._replace(account=None))
+                for row in state.of(table).values() if row.account == owner],
+                ["account"])
+            return Outcome()
+        return Statement("foreign key", sql, run)
+
     def attach(self, session, state):
         """Attaching again is without effect, and so is detaching before."""
         table = self.table()
@@ -1800,11 +1833,13 @@ class World:
             session.execute("ROLLBACK PREPARED " + literal(gid))
         session.execute(FIXTURE.format(schema=SCHEMA))
         session.execute("DELETE FROM mkt.account")
+        session.execute("INSERT INTO %s.owner SELECT unnest('{%s}'::uuid[])" % (
+            SCHEMA, ",".join(map(str, self.tables[3].accounts[:-1]))))
         for table in self.tables:
             self.fill(session, table)
             session.execute("SELECT " + table.attach())
-        session.execute(USER_TRIGGER.format(schema=SCHEMA))
-        session.execute(ECHO_TRIGGER.format(schema=SCHEMA))
+        for later in (USER_TRIGGER, ECHO_TRIGGER, VIEW):
+            session.execute(later.format(schema=SCHEMA))
         for session in self.sessions:
             session.execute(
                 "PREPARE random_update (bigint[], mkt.status, boolean) AS"
@@ -1856,7 +1891,7 @@ class World:
             session.episode = None
 
     def begin_episode(self, session):
-        if self.rng.random() < 0.22:
+        if self.rng.random() < 0.3:
             return self.transaction(session)
         return self.single(session)
 
@@ -1868,8 +1903,8 @@ class World:
             if self.acquire(session):
                 maker = self.rng.choices(
                     [generator.settings, generator.move_clock, generator.job,
-                     generator.repair, generator.truncate, generator.attach],
-                    [40, 40, 30, 5, 1, 2])[0]
+                     generator.repair, generator.truncate, generator.attach,
+                     generator.cascade], [40, 40, 30, 5, 1, 2, 4])[0]
             elif self.rng.random() < 0.3:
                 maker = generator.job_beside
         session.run(maker(session, state))
@@ -1957,6 +1992,7 @@ class World:
             if newest:
                 makers[generator.repair] = 2
                 makers[generator.job] = 3
+                makers[generator.cascade] = 1
             if newest and not prepares:
                 makers[generator.truncate] = 1
                 makers[generator.attach] = 1

@@ -41,8 +41,7 @@ def run(bench):
 
     def apply(side):
         make_due(side)
-        with server.Session(bench.database, CLOCK) as session:
-            return session.time(APPLY[side]).seconds
+        return bench.time(APPLY[side], CLOCK).seconds
 
     def write_alone(_):
         return server.pgbench(bench.database, write, seconds=5, **writers).latency(0.99)

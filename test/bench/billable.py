@@ -34,11 +34,10 @@ BILLABLE_BUSY = Query("mkt.billable", "SELECT mkt.billable('1');\n")
 
 def run(bench):
     rows, accounts = bench.rows(1_000_000), bench.rows(10_000)
-    ATTACHED.create(bench.database)
     path = bench.contacts_file(rows, accounts, """
         , CASE WHEN i % 5 = 0 AND i >= 1000 THEN 'non_marketing' ELSE 'marketing' END AS marketing_status
         , i % 5 = 1 AND i >= 1000 AS marketing_until_next_update""")
-    bench.query(bench.copy_sql(ATTACHED, path, ", marketing_status, marketing_until_next_update"))
+    ATTACHED.create(bench.database, bench.copy_sql(ATTACHED, path, ", marketing_status, marketing_until_next_update"))
     bench.query("CALL mkt.run()")
     bench.query("VACUUM ANALYZE")
 

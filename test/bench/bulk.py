@@ -3,7 +3,6 @@
 A fresh, emptied table goes through all four statements in one pass; the tenth of the rows goes through the same.
 """
 import compare
-import server
 from side import ATTACHED, BARE, CONTACT_COLUMNS, DELTA, IMMV
 
 ACCOUNTS = 1000
@@ -39,8 +38,7 @@ def run_statements(bench, rows, passes):
 
     def measure(side):
         bench.settle(side)
-        with server.Session(bench.database) as session:
-            return session.time(statement.format(table=side.table, columns=CONTACT_COLUMNS, path=path))
+        return bench.time(statement.format(table=side.table, columns=CONTACT_COLUMNS, path=path))
 
     for name, statement in STATEMENTS.items():
         if name == "COPY":

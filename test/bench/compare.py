@@ -26,6 +26,7 @@ class Figure:
     values: list
     unit: str
     bar: Bar = None
+    is_base: bool = False  # what the others are compared with
 
     def cells(self):
         middle = statistics.median(self.values)
@@ -70,12 +71,17 @@ class Passes:
     def figures(self, work, unit, bar, of=lambda value: value):
         """The first side in its own unit, every other side as a ratio to it, the second one against the bar."""
         base, subject = self.sides[0], self.sides[1]
-        lines = [Figure(work, base.label, self.values(base, of), unit)]
+        lines = [Figure(work, base.label, self.values(base, of), unit, is_base=True)]
         for side in self.sides[1:] + self.rivals:
             ratios = self.ratios(side, base, of)
             if ratios:
                 lines.append(Figure(work, side.label, ratios, f"× {base.label}", bar if side is subject else None))
         return lines
+
+
+def noise(figures):
+    """By how much, typically, the slowest and the fastest of equal measurements differed."""
+    return statistics.median(max(figure.values) / min(figure.values) - 1 for figure in figures if figure.is_base)
 
 
 def print_table(figures):

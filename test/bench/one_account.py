@@ -24,8 +24,7 @@ def run(bench):
     rivals = bench.rivals(DELTA, COUNTER, IMMV)
     path = bench.contacts_file(rows, 1, ", 'marketing' AS marketing_status")
     for side in [BARE, ATTACHED] + rivals:
-        side.create(bench.database)
-        bench.query(bench.copy_sql(side, path, ", marketing_status"))
+        side.create(bench.database, bench.copy_sql(side, path, ", marketing_status"))
 
     figures = []
     for work, script in (("INSERT", INSERT), ("status UPDATE", UPDATE)):
@@ -38,6 +37,6 @@ def run(bench):
         passes = compare.Passes([BARE, ATTACHED], rivals, bench.rival_pairs).take(rate, bench.pairs)
         work = f"{work}, {CLIENTS} clients, one account"
         figures += passes.figures(work, "tps", BAR)
-        if IMMV in rivals:
-            figures.append(compare.Figure(work, ATTACHED.label, passes.ratios(ATTACHED, IMMV), "× pg_ivm", BAR_TO_PG_IVM))
+        if to_pg_ivm := passes.ratios(ATTACHED, IMMV):
+            figures.append(compare.Figure(work, ATTACHED.label, to_pg_ivm, "× pg_ivm", BAR_TO_PG_IVM))
     return figures

@@ -110,14 +110,14 @@ def run_file(database, path, **variables):
                    check=True, env=os.environ | {"PGOPTIONS": "-c client_min_messages=warning"})
 
 
-def start_pgbench(database, script, *, clients=1, seconds=None, transactions=None, rate=None, settings="", seed=1):
+def start_pgbench(database, script, *, clients=1, seconds, rate=None, settings="", seed=1):
     """A running pgbench; finish_pgbench() waits for it."""
     folder = tempfile.TemporaryDirectory(prefix="mktcontacts-pgbench-")
     with open(os.path.join(folder.name, "script"), "w") as file:
         file.write(script)
     command = ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2)),
-               "-f", file.name, "-l", "--log-prefix", os.path.join(folder.name, "log"), f"--random-seed={seed}"]
-    command += ["-t", str(transactions)] if transactions else ["-T", str(seconds)]
+               "-f", file.name, "-l", "--log-prefix", os.path.join(folder.name, "log"), f"--random-seed={seed}",
+               "-T", str(seconds)]
     command += ["-R", str(rate)] if rate else []
     process = subprocess.Popen(command + [database], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env=os.environ | {"PGOPTIONS": settings})

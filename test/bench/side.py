@@ -17,9 +17,12 @@ class Side:
     def table(self):
         return self.schema + ".contact"
 
-    def create(self, database):
+    def create(self, database, fill=None):
+        """Creates the table and runs "fill" once it has all columns, before a rival begins to count."""
         for part in ("contact", *self.parts):
             server.run_file(database, os.path.join(FOLDER, part + ".sql"), schema=self.schema)
+            if fill and part in ("columns", "attached"):
+                server.query(database, fill)
 
 
 BARE = Side("bare table", "bare", ("columns",))

@@ -5,6 +5,10 @@ CREATE TABLE plpgsql_counter.counter (
 	pending bigint NOT NULL
 );
 
+INSERT INTO plpgsql_counter.counter
+SELECT account_id, count(*), count(*) FILTER (WHERE marketing_until_next_update)
+FROM plpgsql_counter.contact WHERE marketing_status = 'marketing' GROUP BY account_id;
+
 CREATE FUNCTION plpgsql_counter.count(changed_account bigint, status mkt.status, is_pending boolean, difference integer)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

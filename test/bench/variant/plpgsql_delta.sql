@@ -8,6 +8,9 @@ CREATE TABLE plpgsql_delta.delta (
 
 CREATE INDEX delta_account_id ON plpgsql_delta.delta (account_id);
 
+INSERT INTO plpgsql_delta.delta
+SELECT account_id, marketing_status, marketing_until, count(*) FROM plpgsql_delta.contact GROUP BY 1, 2, 3;
+
 CREATE FUNCTION plpgsql_delta.count_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO plpgsql_delta.delta

@@ -1,0 +1,157 @@
+# The server or one of its processes dies at any moment while contacts are written, applied and folded: after recovery the
+# counts are exact, and the job goes on where it was.
+
+use strict;
+use warnings;
+
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = PostgreSQL::Test::Cluster->new('crash');
+$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
+$node->append_conf('postgresql.conf', "timezone = 'UTC'\nrestart_after_crash = on\nmax_connections = 40\n");
+$node->start;
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION mktcontacts;
+CREATE TABLE contact (id serial PRIMARY KEY, account integer, note text);
+CREATE TABLE parted (id serial, account integer, PRIMARY KEY (id)) PARTITION BY HASH (id);
+CREATE TABLE part_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE part_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNLOGGED TABLE quick (id serial PRIMARY KEY, account integer);
+SELECT mkt.attach(t, account_column => 'account') FROM unnest(ARRAY['contact', 'parted', 'quick']::regclass[]) AS t;
+INSERT INTO contact (account, marketing_status) SELECT i % 5, 'marketing' FROM generate_series(1, 2000) AS i;
+INSERT INTO parted (account, marketing_status) SELECT i % 5, 'marketing' FROM generate_series(1, 2000) AS i;
+SQL
+
+my $writes = script('writes', <<'SQL');
+\set id random(1, 2000)
+\set account random(0, 4)
+BEGIN;
+INSERT INTO contact (account, marketing_status) VALUES (:account, 'marketing');
+SAVEPOINT s;
+UPDATE part_0 SET marketing_status = 'non_marketing' WHERE id = :id;
+DELETE FROM parted WHERE id = (SELECT min(id) FROM parted WHERE id > :id);
+ROLLBACK TO s;
+UPDATE part_1 SET account = :account WHERE id = :id;
+INSERT INTO quick (account, marketing_status) VALUES (:account, 'marketing');
+COMMIT;
+UPDATE contact SET marketing_status = 'non_marketing' WHERE id BETWEEN :id AND :id + 20 AND account = :account;
+UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = false WHERE id = :id;
+SQL
+my $jobs = script('jobs', <<'SQL');
+SET mktcontacts.clock = '2099-01-01';
+CALL mkt.apply_updates(batch_size => 10);
+CALL mkt.run();
+SQL
+
+# The server, three times: while there are writers, and jobs, too.
+for my $round (1 .. 3)
+{
+	my @work = start_work(4, $writes, $round > 1 ? 2 : 0, $jobs);
+
+	usleep(700_000);
+	$round == 2 ? $node->stop('immediate') : kill_server();
+	$_->finish for @work;
+	$node->start;
+	is(verify(), '', "exact after crash $round of the server");
+	is(query('SELECT count(*) FROM quick'), '0', 'the unlogged table is empty, as its counts are');
+}
+
+# One process of it: all others end, too, and the server comes back by itself.
+my @work = start_work(4, $writes, 2, $jobs);
+my $clients = q{FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()};
+$node->poll_query_until('postgres', "SELECT count(*) >= 6 $clients") or die 'no clients';
+usleep(500_000);
+my $victim = query("SELECT min(pid) $clients");
+kill 'KILL', $victim;
+$_->finish for @work;
+$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+is(verify(), '', 'exact after the death of a backend');
+
+# A run that is ended, or killed, in the middle: its batches stay, its progress is forgotten, the next run does the rest.
+query(<<'SQL');
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END';
+CREATE TRIGGER a_slow BEFORE UPDATE ON contact FOR EACH ROW EXECUTE FUNCTION slow();
+SQL
+for my $how ('pg_terminate_backend', 'kill -9')
+{
+	query(<<'SQL');
+ALTER TABLE contact DISABLE TRIGGER a_slow;
+UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true;
+ALTER TABLE contact ENABLE TRIGGER a_slow;
+SQL
+	my $run = IPC::Run::start([ psql(), '-c', q{SET mktcontacts.clock = '2099-01-01'}, '-c', 'CALL mkt.apply_updates(batch_size => 20)' ],
+		'>&', \my $output);
+	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mkt.apply_progress WHERE rows_done > 0 AND rows_done < rows_to_do')
+	  or die 'no progress is shown';
+	my $pid = query('SELECT pid FROM mkt.apply_progress');
+	$how eq 'kill -9' ? kill('KILL', $pid) : query("SELECT pg_terminate_backend($pid)");
+	$run->finish;
+	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid") or die;
+	is(query('SELECT count(*) FROM mkt.apply_progress'), '0', "$how: the run is not shown any more");
+	is(query('SELECT bool_or(marketing_until_next_update) AND NOT bool_and(marketing_until_next_update) FROM contact'), 't', "$how: some are done");
+	is(verify(), '', "$how: exact");
+	query(q{ALTER TABLE contact DISABLE TRIGGER a_slow; SET mktcontacts.clock = '2099-01-01'; CALL mkt.apply_updates()});
+	is(query('SELECT count(*) FROM contact WHERE marketing_until_next_update'), '0', "$how: the next run does the rest");
+	is(verify(), '', "$how: exactly");
+}
+
+$node->stop;
+done_testing();
+
+sub script
+{
+	my ($name, $text) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir . "/$name.sql";
+
+	append_to_file($file, $text);
+	return $file;
+}
+
+# pgbench with so many clients for each script; it ends with the server.
+sub start_work
+{
+	my @work;
+
+	while (my ($clients, $script) = splice(@_, 0, 2))
+	{
+		push @work, IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', $clients, '-T', 60, '-f', $script, 'postgres' ],
+			'>&', \my $output)
+		  if $clients > 0;
+	}
+	return @work;
+}
+
+sub psql
+{
+	return ('psql', '-X', '-q', '-d', $node->connstr('postgres'));
+}
+
+# Without the chance to write anything; it is gone when this returns.
+sub kill_server
+{
+	my ($pid) = split(/\n/, slurp_file($node->data_dir . '/postmaster.pid'));
+
+	$node->kill9;
+	for (1 .. 600)
+	{
+		return if !kill(0, $pid);
+		usleep(50_000);
+	}
+	die 'the server is still there';
+}
+
+sub query
+{
+	my ($sql) = @_;
+
+	return $node->safe_psql('postgres', $sql);
+}
+
+sub verify
+{
+	return query('SELECT * FROM mkt.verify()');
+}
