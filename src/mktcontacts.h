@@ -8,7 +8,8 @@
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	3 account.c count.c				an account's update date; sums per account
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
- *	5 attach.c set_status.c apply.c verify.c	what users call
+ *	4 key.c							contacts named by key
+ *	5 attach.c set_status.c merge.c apply.c verify.c	what users call
  *	6 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -24,6 +25,7 @@
 #include "executor/spi.h"
 #include "pgtime.h"
 #include "storage/itemptr.h"
+#include "utils/array.h"
 #include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/rel.h"
@@ -218,6 +220,15 @@ mkt_account_key_equal(const MktAccountKey *a, const MktAccountKey *b)
 
 extern bool mkt_shortcut_copy(Trigger *state, Relation rel);
 extern void mkt_shortcut_init(void);
+
+/* ---- key.c: contacts named by key ---- */
+
+extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
+extern void mkt_key_check_rights(Oid contacts);
+extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
+extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
+extern const char *mkt_key_account_condition(const MktAttachment *attachment,
+											 const char *parameter);
 
 /* ---- verify.c: recounting ---- */
 

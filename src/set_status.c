@@ -11,7 +11,6 @@
 #include "mktcontacts.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "executor/spi.h"
@@ -19,7 +18,6 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,10 +37,6 @@ enum
 };
 
 static Datum set_status(FunctionCallInfo fcinfo, bool marketing);
-static void check_may_update(Oid contacts);
-static Datum convert(Datum value, Oid from, Oid to);
-static Datum convert_keys(ArrayType * keys, Oid type);
-static void check_key(const MktAttachment *attachment, bool has_account);
 static char *build_query(const MktAttachment *attachment, bool marketing,
 						 bool has_account, bool has_source);
 static void run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment,
@@ -90,8 +84,8 @@ set_status(FunctionCallInfo fcinfo, bool marketing)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	attachment = mkt_attachment_of(PG_GETARG_OID(ARG_CONTACTS));
-	check_may_update(attachment->contacts);
-	check_key(attachment, !PG_ARGISNULL(ARG_ACCOUNT));
+	mkt_key_check_rights(attachment->contacts);
+	mkt_key_check(attachment, !PG_ARGISNULL(ARG_ACCOUNT));
 
 	SPI_connect();
 	run_query(fcinfo, attachment, marketing, report);
@@ -102,78 +96,6 @@ set_status(FunctionCallInfo fcinfo, bool marketing)
 	for (int i = 0; i < REPORT_COLUMNS; i++)
 		values[1 + i] = Int64GetDatum(report[i]);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-}
-
-/* One value has to name one contact. */
-static void
-check_key(const MktAttachment *attachment, bool has_account)
-{
-	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
-	bool		unique = attachment->nkeys == 1 &&
-	mkt_attachment_unique(rel, attachment->keys[0]);
-
-	relation_close(rel, AccessShareLock);
-	if (attachment->nkeys > 1)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
-				errmsg("contacts of table %s have keys of several columns",
-					   mkt_qualified_name(attachment->contacts)),
-				errhint("UPDATE %s SET marketing_status = ... WHERE ...; does the same.",
-						mkt_qualified_name(attachment->contacts)));
-	if (!unique && attachment->account && !has_account)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
-				errmsg("keys of table %s are unique within an account only",
-					   mkt_qualified_name(attachment->contacts)),
-				errhint("Name the account: account => '...'."));
-}
-
-/* Who may not update a table hears of it without the query below. */
-static void
-check_may_update(Oid contacts)
-{
-	if (pg_class_aclcheck(contacts, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_UPDATE,
-								  ACLMASK_ANY) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
-}
-
-/* A value as another type reads it. */
-static Datum
-convert(Datum value, Oid from, Oid to)
-{
-	Oid			input;
-	Oid			parameter;
-
-	getTypeInputInfo(to, &input, &parameter);
-	return OidInputFunctionCall(input, mkt_account_text(from, value), parameter, -1);
-}
-
-/* The keys as an array of the key column's type. */
-static Datum
-convert_keys(ArrayType * keys, Oid type)
-{
-	Oid			from = ARR_ELEMTYPE(keys);
-	int			dims[1];
-	int			lbs[1] = {1};
-	int16		len;
-	bool		by_value;
-	char		align;
-	Datum	   *values;
-	bool	   *nulls;
-
-	if (from == type)
-		return PointerGetDatum(keys);
-	get_typlenbyvalalign(from, &len, &by_value, &align);
-	deconstruct_array(keys, from, len, by_value, align, &values, &nulls, &dims[0]);
-	for (int i = 0; i < dims[0]; i++)
-	{
-		if (!nulls[i])
-			values[i] = convert(values[i], from, type);
-	}
-	get_typlenbyvalalign(type, &len, &by_value, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, type, len,
-											  by_value, align));
 }
 
 static void
@@ -188,9 +110,9 @@ run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment, bool marketi
 		TEXTOID
 	};
 	Datum		values[] = {
-		convert_keys(PG_GETARG_ARRAYTYPE_P(ARG_KEYS), key_type),
+		mkt_key_convert_array(PG_GETARG_ARRAYTYPE_P(ARG_KEYS), key_type),
 		TimestampTzGetDatum(mkt_now()),
-		has_account ? convert(PG_GETARG_DATUM(ARG_ACCOUNT), TEXTOID, attachment->account_type) : (Datum) 0,
+		has_account ? mkt_key_convert(PG_GETARG_DATUM(ARG_ACCOUNT), TEXTOID, attachment->account_type) : (Datum) 0,
 		PG_GETARG_DATUM(ARG_SOURCE_TYPE), PG_GETARG_DATUM(ARG_SOURCE_NAME)
 	};
 	char		nulls[] = {
@@ -229,12 +151,8 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 	const char *source = "";
 	StringInfoData query;
 
-	if (has_account && attachment->account)
-		account = psprintf(" AND c.%s OPERATOR(pg_catalog.=) $3",
-						   mkt_attachment_column(attachment, attachment->account));
-	else if (has_account)
-		account = psprintf(" AND $3 OPERATOR(pg_catalog.=) %s",
-						   quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
+	if (has_account)
+		account = mkt_key_account_condition(attachment, "$3");
 	if (has_source)
 		source = psprintf(", %s = $4, %s = $5",
 						  mkt_attachment_column(attachment, attachment->source_type),

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ * key.c
+ *	  Contacts named by key, as users name them in function calls.
+ *
+ * What is wrong with a key, an account or the caller's rights is found here,
+ * before a query runs, so that the error is about what the caller wrote.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/relation.h"
+#include "errors.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/* One value has to name one contact. */
+void
+mkt_key_check(const MktAttachment *attachment, bool has_account)
+{
+	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
+	bool		unique = attachment->nkeys == 1 &&
+	mkt_attachment_unique(rel, attachment->keys[0]);
+
+	relation_close(rel, AccessShareLock);
+	if (attachment->nkeys > 1)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
+				errmsg("contacts of table %s have keys of several columns",
+					   mkt_qualified_name(attachment->contacts)),
+				errhint("UPDATE %s SET marketing_status = ... WHERE ...; does the same.",
+						mkt_qualified_name(attachment->contacts)));
+	if (!unique && attachment->account && !has_account)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
+				errmsg("keys of table %s are unique within an account only",
+					   mkt_qualified_name(attachment->contacts)),
+				errhint("Name the account: account => '...'."));
+}
+
+/* Who may not update a table hears of it without a query that he did not write. */
+void
+mkt_key_check_rights(Oid contacts)
+{
+	if (pg_class_aclcheck(contacts, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_UPDATE,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
+}
+
+/* A value as another type reads it. */
+Datum
+mkt_key_convert(Datum value, Oid from, Oid to)
+{
+	Oid			input;
+	Oid			parameter;
+
+	getTypeInputInfo(to, &input, &parameter);
+	return OidInputFunctionCall(input, mkt_account_text(from, value), parameter, -1);
+}
+
+/* The keys as an array of the key column's type. */
+Datum
+mkt_key_convert_array(ArrayType *keys, Oid type)
+{
+	Oid			from = ARR_ELEMTYPE(keys);
+	int			dims[1];
+	int			lbs[1] = {1};
+	int16		len;
+	bool		by_value;
+	char		align;
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (from == type)
+		return PointerGetDatum(keys);
+	get_typlenbyvalalign(from, &len, &by_value, &align);
+	deconstruct_array(keys, from, len, by_value, align, &values, &nulls, &dims[0]);
+	for (int i = 0; i < dims[0]; i++)
+	{
+		if (!nulls[i])
+			values[i] = mkt_key_convert(values[i], from, type);
+	}
+	get_typlenbyvalalign(type, &len, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, type, len,
+											  by_value, align));
+}
+
+/* The condition that a contact, called c, belongs to the account in a parameter. */
+const char *
+mkt_key_account_condition(const MktAttachment *attachment, const char *parameter)
+{
+	if (attachment->account)
+		return psprintf(" AND c.%s OPERATOR(pg_catalog.=) %s",
+						mkt_attachment_column(attachment, attachment->account),
+						parameter);
+	return psprintf(" AND %s OPERATOR(pg_catalog.=) %s", parameter,
+					quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
+}
