@@ -42,6 +42,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -158,7 +159,9 @@ static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
 static bool is_count_table(Oid relid);
-static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found);
+static bool sees_account(Oid contacts, Datum account);
+static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
+						 bool *found, Datum *account);
 static void check_may_read(Oid contacts);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
@@ -188,12 +191,17 @@ mkt_billable(PG_FUNCTION_ARGS)
 	foreach(cell, mkt_attachment_list())
 	{
 		MktAttachedTable *table = lfirst(cell);
-
 		bool		found = false;
+		Datum		account = (Datum) 0;
+		int64		n = billable_in(table->count_table, PG_GETARG_DATUM(0), at,
+									&found, &account);
 
-		billable += billable_in(table->count_table, PG_GETARG_DATUM(0), at, &found);
-		if (found)
-			check_may_read(table->contacts);
+		if (!found)
+			continue;
+		check_may_read(table->contacts);
+		if (check_enable_rls(table->contacts, InvalidOid, true) != RLS_ENABLED ||
+			sees_account(table->contacts, account))
+			billable += n;
 	}
 	PG_RETURN_INT64(billable);
 }
@@ -208,14 +216,40 @@ check_may_read(Oid contacts)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
 }
 
+/*
+ * Where row-level security shows the caller some rows only, other accounts are
+ * none of his business: there is an account if he sees a contact of it.
+ */
+static bool
+sees_account(Oid contacts, Datum account)
+{
+	MktAttachment *attachment = mkt_attachment_of(contacts);
+	char	   *query = psprintf("SELECT FROM %s", mkt_qualified_name(contacts));
+	bool		sees;
+
+	if (attachment->account)
+		query = psprintf("%s WHERE %s OPERATOR(pg_catalog.=) $1", query,
+						 mkt_attachment_column(attachment, attachment->account));
+	SPI_connect();
+	if (SPI_execute_with_args(query, attachment->account ? 1 : 0,
+							  &attachment->account_type, &account, NULL, true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for contacts");
+	sees = SPI_processed > 0;
+	SPI_finish();
+	return sees;
+}
+
 static int64
-billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found)
+billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
+			Datum *account)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
 	IndexScanDesc scan = scan_account(rel, index, account_name, false,
 									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
 	int64		billable = 0;
 	Sum		   *sum;
 	FrameIterator it;
@@ -224,6 +258,9 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found)
 	{
 		bool		isnull;
 
+		if (!*found)
+			*account = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
+								 att->attbyval, att->attlen);
 		*found = true;
 		if (DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull)) > at)
 			billable += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
@@ -236,6 +273,7 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found)
 	{
 		if (!is_account(sum, rel, account_name))
 			continue;
+		*account = sum->key.account.account;
 		*found = true;
 		if (sum->key.until > at)
 			billable += sum->n;

@@ -110,8 +110,9 @@ INSERT INTO contact (id, account, marketing_status) VALUES (6, 'a', 'marketing')
 INSERT INTO contact (id, account, marketing_status) VALUES (7, 'b', 'marketing');
 SELECT changed, already, pending, not_found FROM mkt.set_marketing('contact', ARRAY[1, 2, 3, 4, 6]);
 UPDATE contact SET marketing_status = 'non_marketing';
-SELECT mkt.billable('a') AS of_all_rows;
+SELECT mkt.billable('a') AS of_all_rows, mkt.billable('b') AS of_an_account_that_he_does_not_see;
 RESET ROLE;
+SELECT mkt.billable('b');
 SELECT id, account, marketing_status, marketing_until FROM contact ORDER BY id;
 SELECT * FROM mkt.verify();
 
