@@ -4,6 +4,7 @@ SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS mktcontacts;
 RESET client_min_messages;
 SET timezone = 'UTC';
+SET datestyle = 'ISO';
 SET mktcontacts.clock = '2026-03-10 12:00+00';
 CREATE SCHEMA merging;
 SET search_path = merging;
