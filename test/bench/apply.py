@@ -1,5 +1,6 @@
 """Applying what is due, beside one plain UPDATE of the same rows, and what single-row writers feel of it."""
 import time
+from dataclasses import dataclass
 
 import compare
 import server
@@ -14,16 +15,30 @@ BAR = compare.Bar(1.3)
 BAR_WRITERS = compare.Bar(2)
 
 APPLY = {
-    BARE: f"""UPDATE {BARE.table} SET marketing_status = 'non_marketing', marketing_until_next_update = false, marketing_until = NULL
-              WHERE marketing_until <= '{UPDATE_INSTANT}'""",
+    BARE: f"""
+        UPDATE {BARE.table}
+        SET marketing_status = 'non_marketing', marketing_until_next_update = false, marketing_until = NULL
+        WHERE marketing_until <= '{UPDATE_INSTANT}'""",
     ATTACHED: "CALL mkt.apply_updates()",
 }
-# Writers take a contact in two to marketing and back, whether it is due or not.
+# Marketing contacts become pending and others marketing, whether they are due or not.
 WRITE = """
 \\set id random(1, {rows})
-UPDATE attached.contact SET marketing_until_next_update = NOT marketing_until_next_update, marketing_status = 'marketing'
+UPDATE attached.contact
+SET marketing_until_next_update = NOT marketing_until_next_update, marketing_status = 'marketing'
 WHERE id = :id;
 """
+
+
+@dataclass(frozen=True)
+class Situation:
+    label: str
+    applied: object = None  # whose table is worked on meanwhile
+
+
+ALONE = Situation("nothing else")
+APPLYING = Situation("while applying", ATTACHED)
+UPDATING = Situation("while another table is updated", BARE)  # what the machine alone does to them
 
 
 def run(bench):
@@ -35,38 +50,32 @@ def run(bench):
         side.create(bench.database)
 
     def make_due(side):
+        columns = ", marketing_status, marketing_until_next_update, marketing_until"
         bench.query(f"TRUNCATE {side.table}")
-        bench.query(bench.copy_sql(side, path, ", marketing_status, marketing_until_next_update, marketing_until"), BEFORE)
+        bench.query(bench.copy_sql(side, path, columns), BEFORE)
         bench.settle(side)
 
     def apply(side):
         make_due(side)
         return bench.time(APPLY[side], CLOCK).seconds
 
-    def write_alone(_):
-        return server.pgbench(bench.database, write, seconds=5, **writers).latency(0.99)
-
-    def write_while_applying(_):
-        make_due(ATTACHED)
-        pgbench = server.start_pgbench(bench.database, write, seconds=int(3 * longest + 5), **writers)
+    def write(situation):
+        """A latency of single-row writers on the attached table."""
+        for side in (BARE, ATTACHED):
+            make_due(side)
+        seconds = 5 if situation is ALONE else int(2 * longest + 3)
+        pgbench = server.start_pgbench(bench.database, WRITE.format(rows=rows), clients=WRITERS, rate=WRITES_PER_SECOND,
+                                       seconds=seconds, settings=CLOCK)
+        if situation is ALONE:
+            return server.finish_pgbench(pgbench).latency(0.99)
         time.sleep(1)
         start = time.time()
-        bench.query(APPLY[ATTACHED], CLOCK)
-        end = time.time()
+        bench.query(APPLY[situation.applied], CLOCK)
+        end = max(time.time(), start + 1)
         return server.finish_pgbench(pgbench).between(start, end).latency(0.99)
 
-    work = f"apply {rows:,} due contacts in {accounts:,} accounts"
     plain = compare.Passes([BARE, ATTACHED]).take(apply, bench.pairs)
-    figures = plain.figures(work, "s", BAR)
-
     longest = max(plain.values(ATTACHED))
-    write = WRITE.format(rows=rows)
-    writers = {"clients": WRITERS, "rate": WRITES_PER_SECOND, "settings": CLOCK}
-    bench.settle(ATTACHED)
-    alone = compare.Passes(["alone"]).take(write_alone, bench.pairs).values("alone")
-    beside = compare.Passes(["beside"]).take(write_while_applying, bench.pairs).values("beside")
-    work = f"{WRITERS} single-row writers, p99"
-    return figures + [
-        compare.Figure(work, "nothing to apply", alone, "ms"),
-        compare.Figure(work, "while applying", beside, "ms"),
-        compare.Figure(work, "while applying", [b / a for a, b in zip(alone, beside)], "× nothing to apply", BAR_WRITERS)]
+    writers = compare.Passes([ALONE, APPLYING, UPDATING]).take(write, bench.pairs)
+    return (plain.figures(f"apply {rows:,} due contacts in {accounts:,} accounts", "s", BAR)
+            + writers.figures(f"{WRITERS} single-row writers, p99", "ms", BAR_WRITERS))

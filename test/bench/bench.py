@@ -135,7 +135,8 @@ def main():
     missed = [figure for figure in bench.figures if figure.cells()[-1].startswith("missed")]
     print(f"{sum(figure.bar is not None for figure in bench.figures) - len(missed)} bars met, {len(missed)} missed")
     if bench.pairs > 1:
-        print(f"Equal measurements of the bare table differ by {compare.noise(bench.figures):.0%} (max over min, typically).")
+        print(f"Equal measurements without the extension differ by {compare.noise(bench.figures):.0%} "
+              "(max over min, typically).")
     if os.environ.get("BENCH_CSV"):
         compare.write_csv(os.environ["BENCH_CSV"], bench.figures)
     sys.exit(0 if all(right) else 1)

@@ -15,7 +15,8 @@ class Bar:
     def verdict(self, value):
         if value >= self.limit if self.at_least else value <= self.limit:
             return "met"
-        return f"missed by {abs(value / self.limit - 1):.0%}"
+        factor = self.limit / value if self.at_least else value / self.limit
+        return f"missed by {abs(value / self.limit - 1):.0%}" if factor < 2 else f"missed by a factor of {factor:.1f}"
 
 
 @dataclass

@@ -9,7 +9,8 @@ BAR = compare.Bar(0.80, at_least=True)
 BAR_TO_PG_IVM = compare.Bar(20, at_least=True)
 
 INSERT = """
-INSERT INTO {table} (account_id, email, first_name, last_name, city, phone, lifecycle_stage, created_at, marketing_status)
+INSERT INTO {table} (account_id, email, first_name, last_name, city, phone, lifecycle_stage, created_at,
+                     marketing_status)
 VALUES (1, 'new@example.org', 'Åse', 'Contact', 'Oslo', '+47 40000000', 'lead', now(), 'marketing');
 """
 # Marketing contacts become pending and come back, so that no execution finds nothing to do.

@@ -46,7 +46,8 @@ def contact_rows(rows, accounts, extra=""):
                (ARRAY['NO', 'NO', 'FR', 'AT', 'GR'])[1 + i % 5] AS country,
                (ARRAY['subscriber', 'lead', 'opportunity', 'customer'])[1 + i % 4] AS lifecycle_stage,
                timestamptz '2024-01-01 00:00+00' + i * interval '1 minute' AS created_at,
-               CASE WHEN i % 20 = 0 THEN timestamptz '2025-01-01 00:00+00' + i * interval '1 minute' END AS unsubscribed_at
+               CASE WHEN i % 20 = 0 THEN timestamptz '2025-01-01 00:00+00' + i * interval '1 minute' END
+                   AS unsubscribed_at
                {extra}
         FROM generate_series(0, {rows} - 1) AS i"""
 

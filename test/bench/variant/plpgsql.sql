@@ -28,5 +28,6 @@ $$;
 
 CREATE TRIGGER status_on_insert BEFORE INSERT ON :schema.contact
 	FOR EACH ROW EXECUTE FUNCTION :schema.follow_status();
-CREATE TRIGGER status_on_update BEFORE UPDATE OF marketing_status, marketing_until_next_update, marketing_until ON :schema.contact
+CREATE TRIGGER status_on_update
+	BEFORE UPDATE OF marketing_status, marketing_until_next_update, marketing_until ON :schema.contact
 	FOR EACH ROW EXECUTE FUNCTION :schema.follow_status();
