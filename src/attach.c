@@ -683,12 +683,12 @@ create_counts(Attach *attach)
 		if (OidIsValid(collation))
 			collate = psprintf(" COLLATE %s", generate_collation_name(collation));
 	}
-	run("CREATE %sTABLE mkt.%s (account %s%s) INHERITS (mkt.contact_count) "
+	run("CREATE %sTABLE mkt.%s (account %s%s, lane smallint) INHERITS (mkt.contact_count) "
 		"WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
 		unlogged ? "UNLOGGED " : "", quote_identifier(name), type, collate);
 
 	/* entries of one account that died must be removable one by one */
-	run("CREATE INDEX ON mkt.%s (account_name) WITH (deduplicate_items = off)",
+	run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
 		quote_identifier(name));
 	run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
 		quote_identifier(name));

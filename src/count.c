@@ -51,7 +51,16 @@
 #define CNT_UNTIL			2	/* marketing until */
 #define CNT_N				3	/* how many more, or fewer */
 #define CNT_ACCOUNT			4	/* the account as the contacts table has it */
-#define CNT_COLUMNS			4
+#define CNT_LANE			5	/* a random number, see below */
+#define CNT_COLUMNS			5
+
+/*
+ * The index on the account has a random second column.  Entries that are equal
+ * would all go to the last of their pages, and the dead ones on the pages left
+ * behind would stay in the way of readers until VACUUM.  So new entries fall on
+ * all pages of an account, and a page that is full removes its dead ones first.
+ */
+#define LANES 1024
 
 /* One in so many rows written makes its account's rows be folded. */
 #define FOLD_ONE_IN 128
@@ -149,7 +158,8 @@ static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
 					  TimestampTz until, int64 n, Datum account);
-static void insert_index(Relation index, Datum value, bool isnull, Writer *writer);
+static void insert_index(Relation index, Datum *values, bool *isnull,
+						 Writer *writer);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
 static int	compare_until(const void *a, const void *b);
@@ -527,6 +537,7 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 	values[CNT_UNTIL - 1] = TimestampTzGetDatum(until);
 	values[CNT_N - 1] = Int64GetDatum(n);
 	values[CNT_ACCOUNT - 1] = account;
+	values[CNT_LANE - 1] = Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
 	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
 	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
 	ExecStoreVirtualTuple(slot);
@@ -539,18 +550,19 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 		if (!index->rd_index->indisready)
 			continue;
 		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
-			insert_index(index, account_name, isnull, writer);
+			insert_index(index, (Datum[]) {account_name, values[CNT_LANE - 1]},
+						 (bool[]) {isnull, false}, writer);
 		else if (!TIMESTAMP_NOT_FINITE(until))
-			insert_index(index, values[CNT_UNTIL - 1], false, writer);
+			insert_index(index, &values[CNT_UNTIL - 1], &(bool) {false}, writer);
 	}
 }
 
 static void
-insert_index(Relation index, Datum value, bool isnull, Writer *writer)
+insert_index(Relation index, Datum *values, bool *isnull, Writer *writer)
 {
 	static IndexInfo info = {.type = T_IndexInfo};
 
-	index_insert(index, &value, &isnull, &writer->slot->tts_tid, writer->rel,
+	index_insert(index, values, isnull, &writer->slot->tts_tid, writer->rel,
 				 UNIQUE_CHECK_NO, false, &info);
 }
 
@@ -652,7 +664,7 @@ open_account_index(Relation rel)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("%s has lost an index", name),
-				errhint("CREATE INDEX ON %s (account_name) WITH (deduplicate_items = off);",
+				errhint("CREATE INDEX ON %s (account_name, lane) WITH (deduplicate_items = off);",
 						name));
 	return index_open(index, AccessShareLock);
 }

@@ -95,9 +95,9 @@ SELECT * FROM mkt.repair('late');
 SELECT billable, non_marketing, total FROM mkt.usage WHERE account = 'l';
 
 -- The index of the counts is missed when it is gone.
-DROP INDEX mkt.drift_whole_count_account_name_idx;
+DROP INDEX mkt.drift_whole_count_account_name_lane_idx;
 SELECT mkt.billable('w');
-CREATE INDEX ON mkt.drift_whole_count (account_name) WITH (deduplicate_items = off);
+CREATE INDEX ON mkt.drift_whole_count (account_name, lane) WITH (deduplicate_items = off);
 SELECT mkt.billable('w');
 
 SELECT * FROM mkt.verify();
