@@ -2,14 +2,18 @@
 
 CREATE TABLE mkt.contact_count (
 	account_name	text,
-	until			timestamptz	NOT NULL,
-	n				bigint		NOT NULL
+	was				timestamptz,
+	until			timestamptz,
+	n				bigint		NOT NULL,
+	at				timestamptz
 );
 COMMENT ON TABLE mkt.contact_count IS
-'Counts of all attached tables: an account''s contacts that are marketing until an instant are the sum of n. Each attached table has a child of this table, in which account has the type of its own account column.';
+'Counts of all attached tables: an account''s contacts that are marketing until an instant are the sum of n where until is this instant, less the sum of n where it was. Each attached table has a child of this table, in which account has the type of its own account column.';
 COMMENT ON COLUMN mkt.contact_count.account_name IS 'The account as text.';
-COMMENT ON COLUMN mkt.contact_count.until IS '-infinity: non-marketing. infinity: marketing. Else the instant at which pending contacts become non-marketing.';
-COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts more, or fewer.';
+COMMENT ON COLUMN mkt.contact_count.was IS 'Until when so many contacts were marketing before; null: they were not there.';
+COMMENT ON COLUMN mkt.contact_count.until IS 'Until when so many contacts are marketing. -infinity: non-marketing. infinity: marketing. Else the instant at which pending contacts become non-marketing. Null: they are not there any more.';
+COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero in corrections only.';
+COMMENT ON COLUMN mkt.contact_count.at IS 'When they changed; null for a sum.';
 REVOKE ALL ON mkt.contact_count FROM PUBLIC;
 
 CREATE FUNCTION mkt.billable(account text, at timestamptz DEFAULT NULL) RETURNS bigint
@@ -28,7 +32,7 @@ LANGUAGE SQL STABLE PARALLEL RESTRICTED
 RETURN mkt.billable(account::text, at);
 COMMENT ON FUNCTION mkt.billable(uuid, timestamptz) IS 'The same for an account that is a uuid.';
 
-CREATE FUNCTION mkt.unposted(OUT count_table regclass, OUT account_name text, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
+CREATE FUNCTION mkt.unposted(OUT count_table regclass, OUT account_name text, OUT was timestamptz, OUT until timestamptz, OUT n bigint) RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'mkt_unposted';
 COMMENT ON FUNCTION mkt.unposted() IS

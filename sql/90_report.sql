@@ -10,17 +10,21 @@ SELECT c.account, a.edition,
 	c.billable_after_update
 FROM (
 	SELECT n.account,
-		coalesce(sum(n.n) FILTER (WHERE n.until > mkt.now()), 0)::bigint AS billable,
-		coalesce(sum(n.n) FILTER (WHERE n.until <= mkt.now()), 0)::bigint AS non_marketing,
-		coalesce(sum(n.n) FILTER (WHERE n.until > mkt.now() AND n.until < 'infinity'), 0)::bigint AS pending,
-		coalesce(sum(n.n) FILTER (WHERE n.until = 'infinity'
-								  OR n.until > mkt.now() AND n.until > mkt.next_update(n.account)), 0)::bigint AS billable_after_update
+		(coalesce(sum(n.n) FILTER (WHERE n.until > mkt.now()), 0)
+		 - coalesce(sum(n.n) FILTER (WHERE n.was > mkt.now()), 0))::bigint AS billable,
+		(coalesce(sum(n.n) FILTER (WHERE n.until <= mkt.now()), 0)
+		 - coalesce(sum(n.n) FILTER (WHERE n.was <= mkt.now()), 0))::bigint AS non_marketing,
+		(coalesce(sum(n.n) FILTER (WHERE n.until > mkt.now() AND n.until < 'infinity'), 0)
+		 - coalesce(sum(n.n) FILTER (WHERE n.was > mkt.now() AND n.was < 'infinity'), 0))::bigint AS pending,
+		(coalesce(sum(n.n) FILTER (WHERE n.until = 'infinity' OR n.until > mkt.now() AND n.until > mkt.next_update(n.account)), 0)
+		 - coalesce(sum(n.n) FILTER (WHERE n.was = 'infinity' OR n.was > mkt.now() AND n.was > mkt.next_update(n.account)), 0))::bigint
+		AS billable_after_update
 	FROM (
-		SELECT account_name AS account, until, n FROM mkt.contact_count
+		SELECT account_name AS account, was, until, n FROM mkt.contact_count
 		UNION ALL
-		SELECT account_name, until, n FROM mkt.unposted()
+		SELECT account_name, was, until, n FROM mkt.unposted()
 		UNION ALL
-		SELECT account, '-infinity', 0 FROM mkt.account
+		SELECT account, NULL, NULL, 0 FROM mkt.account
 	) AS n
 	GROUP BY n.account
 ) AS c

@@ -81,6 +81,7 @@ static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
 static void apply_all(bool commits, int batch_size, TimestampTz stop_at);
 static void apply_table(Job *job);
 static DueAccounts *find_due(Job *job);
+static char *query_due(const char *counts);
 static bool by_account_is_cheaper(Job *job, const MktAttachment *attachment,
 								  const DueAccounts *due);
 static bool has_account_index(const MktAttachment *attachment);
@@ -281,17 +282,9 @@ find_due(Job *job)
 	MemoryContext context = CurrentMemoryContext;
 	DueAccounts *due = palloc0(sizeof(DueAccounts));
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	const char *counts = mkt_qualified_name(job->table.count_table);
 	Form_pg_attribute att;
 
-	if (SPI_execute_with_args(psprintf("SELECT account, account_name, rows::pg_catalog.int8, CASE WHEN rows OPERATOR(pg_catalog.>) 0 THEN "
-									   "(SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM ONLY %s AS t "
-									   "WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) END FROM ("
-									   "SELECT account, account_name, pg_catalog.sum(n) AS rows FROM ONLY %s "
-									   "WHERE until OPERATOR(pg_catalog.>) '-infinity' AND until OPERATOR(pg_catalog.<) 'infinity' "
-									   "AND until OPERATOR(pg_catalog.<=) $1 GROUP BY account, account_name) AS d "
-									   "ORDER BY account",
-									   counts, counts),
+	if (SPI_execute_with_args(query_due(mkt_qualified_name(job->table.count_table)),
 							  1, (Oid[]) {TIMESTAMPTZOID},
 							  (Datum[]) {TimestampTzGetDatum(job->now)},
 							  NULL, true, 0) != SPI_OK_SELECT)
@@ -324,6 +317,30 @@ find_due(Job *job)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return due;
+}
+
+/*
+ * The accounts of which a row says that contacts were to become non-marketing by
+ * now ($1), with how many still have to and how many contacts they have.
+ */
+static char *
+query_due(const char *counts)
+{
+	const char *sums = "pg_catalog.sum(n) FILTER (WHERE %1$s IS NOT NULL) AS all_%1$s, "
+	"pg_catalog.sum(n) FILTER (WHERE %1$s OPERATOR(pg_catalog.>) '-infinity' AND %1$s OPERATOR(pg_catalog.<=) $1) AS due_%1$s";
+	char	   *both = psprintf("%s, %s", psprintf(sums, "until"), psprintf(sums, "was"));
+
+	return psprintf("SELECT account, account_name, "
+					"(COALESCE(due_until, 0) OPERATOR(pg_catalog.-) COALESCE(due_was, 0))::pg_catalog.int8, "
+					"(COALESCE(all_until, 0) OPERATOR(pg_catalog.-) COALESCE(all_was, 0))::pg_catalog.int8 FROM ("
+					"WITH due AS MATERIALIZED (SELECT DISTINCT account, account_name FROM ONLY %1$s "
+					"WHERE until OPERATOR(pg_catalog.>) '-infinity' AND until OPERATOR(pg_catalog.<) 'infinity' "
+					"AND until OPERATOR(pg_catalog.<=) $1) "
+					"SELECT d.account, d.account_name, s.* FROM due AS d CROSS JOIN LATERAL (SELECT %2$s FROM ONLY %1$s AS t "
+					"WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) AS s WHERE d.account_name IS NOT NULL "
+					"UNION ALL SELECT NULL, NULL, %2$s FROM ONLY %1$s WHERE account_name IS NULL "
+					"AND EXISTS (SELECT FROM due WHERE account_name IS NULL) HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
+					") AS d ORDER BY account", counts, both);
 }
 
 /*

@@ -42,6 +42,8 @@ static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function
 								   bool right);
 static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 						 Contact *contact);
+static void count_update(const MktAttachment *attachment, const Contact *before,
+						 const Contact *after);
 static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
 static HeapTuple update_contact(TriggerData *trigger,
@@ -107,8 +109,12 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 	Contact		contact;
 
 	read_contact(attachment, trigger->tg_trigslot, &contact);
-	mkt_count_add(attachment, contact.account, contact.account_null, contact.until,
-				  TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 1 : -1);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		mkt_count_move(attachment, contact.account, contact.account_null, MKT_ABSENT,
+					   contact.until);
+	else
+		mkt_count_move(attachment, contact.account, contact.account_null, contact.until,
+					   MKT_ABSENT);
 	return PointerGetDatum(NULL);
 }
 
@@ -130,9 +136,24 @@ mkt_contact_recount(PG_FUNCTION_ARGS)
 	read_contact(attachment, trigger->tg_trigslot, &before);
 	read_contact(attachment, trigger->tg_newslot, &after);
 	check_not_demoted(&before, &after, trigger->tg_relation);
-	mkt_count_add(attachment, before.account, before.account_null, before.until, -1);
-	mkt_count_add(attachment, after.account, after.account_null, after.until, 1);
+	count_update(attachment, &before, &after);
 	return PointerGetDatum(NULL);
+}
+
+/* A contact that moves to another account leaves one and arrives in the other (T5). */
+static void
+count_update(const MktAttachment *attachment, const Contact *before,
+			 const Contact *after)
+{
+	TimestampTz left = after->until;
+
+	if (!same_account(attachment, before, after))
+	{
+		left = MKT_ABSENT;
+		mkt_count_move(attachment, after->account, after->account_null, MKT_ABSENT,
+					   after->until);
+	}
+	mkt_count_move(attachment, before->account, before->account_null, before->until, left);
 }
 
 /* AFTER INSERT OR DELETE OR UPDATE, each statement. */
@@ -253,7 +274,7 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	else if (state == MKT_MARKETING)
 		until = DT_NOEND;
 	if (mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation))
-		mkt_count_add(attachment, contact.account, contact.account_null, until, 1);
+		mkt_count_move(attachment, contact.account, contact.account_null, MKT_ABSENT, until);
 	return store_state(attachment, trigger->tg_trigtuple, trigger->tg_trigslot,
 					   &contact, state, until);
 }
@@ -304,12 +325,9 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 	if (to == MKT_PENDING && (from != MKT_PENDING || !same_instant))
 		until = mkt_account_next_update(attachment, after.account,
 										after.account_null);
+	after.until = until;
 	if (trigger->tg_trigger->tgtype & MKT_STATE_COUNTS_TOO)
-	{
-		mkt_count_add(attachment, before.account, before.account_null,
-					  before.until, -1);
-		mkt_count_add(attachment, after.account, after.account_null, until, 1);
-	}
+		count_update(attachment, &before, &after);
 	read_contact(attachment, trigger->tg_newslot, &after);
 	return store_state(attachment, trigger->tg_newtuple, trigger->tg_newslot, &after,
 					   to, until);

@@ -4,9 +4,10 @@
  *	  of a table, reading and folding them (rules S2, P8).
  *
  * The triggers in contact.c add to sums in memory; at the end of the statement
- * the sums become rows, one for each account and instant that changed.  An
- * account's count is the sum of its rows, so writers never wait for each
- * other, and a snapshot that sees a contact's change sees its row.
+ * the sums become rows, one for each account and kind of move: so many contacts
+ * were marketing until this instant and are until that one.  An account's count
+ * is the sum of its rows, so writers never wait for each other, and a snapshot
+ * that sees a contact's change sees its row.
  *
  * Sums belong to the subtransaction that made them: there is a frame of sums
  * for each nesting level that has any.  A subtransaction that commits leaves
@@ -15,9 +16,11 @@
  * not write (a statement on a partition itself) is written before commit or
  * PREPARE TRANSACTION; readers add what is still in memory.
  *
- * Folding replaces rows of an account by their sum.  It deletes only rows that
- * its snapshot sees and that nobody else is deleting, waits for nothing and is
- * part of the transaction in which it happens.
+ * Folding replaces rows of an account by one for each instant.  It deletes only
+ * rows that its snapshot sees and that nobody else is deleting, waits for nothing
+ * and is part of the transaction in which it happens.  Where a table keeps its
+ * history, the moves go there: what the counts were at an instant gone by is
+ * what they are now without the moves since.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -48,11 +51,13 @@
 
 /* The columns of every table of counts. */
 #define CNT_ACCOUNT_NAME	1	/* the account as text */
-#define CNT_UNTIL			2	/* marketing until */
-#define CNT_N				3	/* how many more, or fewer */
-#define CNT_ACCOUNT			4	/* the account as the contacts table has it */
-#define CNT_LANE			5	/* a random number, see below */
-#define CNT_COLUMNS			5
+#define CNT_WAS				2	/* marketing until, before; null: no contact */
+#define CNT_UNTIL			3	/* marketing until, since; null: no contact */
+#define CNT_N				4	/* so many contacts */
+#define CNT_AT				5	/* when; null: a sum */
+#define CNT_ACCOUNT			6	/* the account as the contacts table has it */
+#define CNT_LANE			7	/* a random number, see below */
+#define CNT_COLUMNS			7
 
 /*
  * The index on the account has a random second column.  Entries that are equal
@@ -74,7 +79,9 @@
 typedef struct SumKey
 {
 	MktAccountKey account;
+	TimestampTz was;
 	TimestampTz until;
+	TimestampTz at;
 } SumKey;
 
 typedef struct Sum
@@ -88,13 +95,13 @@ static inline uint32
 sum_hash(const SumKey *key)
 {
 	return mkt_account_key_hash(&key->account) ^
-		(uint32) ((uint64) key->until * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
+		(uint32) ((uint64) (key->was + 3 * key->until) * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
 }
 
 static inline bool
 sum_equal(const SumKey *a, const SumKey *b)
 {
-	return a->until == b->until &&
+	return a->was == b->was && a->until == b->until && a->at == b->at &&
 		mkt_account_key_equal(&a->account, &b->account);
 }
 
@@ -138,13 +145,24 @@ typedef struct Writer
 	TupleTableSlot *slot;
 } Writer;
 
-/* What folding found of an account. */
-typedef struct FoldRow
+/* A row of a table of counts. */
+typedef struct Move
 {
 	ItemPointerData tid;
+	TimestampTz was;
 	TimestampTz until;
+	TimestampTz at;				/* MKT_ABSENT: a sum */
 	int64		n;
-} FoldRow;
+}			Move;
+
+/* What folding makes of an account's rows with an instant. */
+typedef struct Total
+{
+	TimestampTz until;
+	int			nrows;			/* that speak of the instant */
+	bool		folded;			/* none of them is a move, or zero */
+	int64		n;
+}			Total;
 
 static Frame *top_frame = NULL;
 
@@ -157,17 +175,26 @@ static void post(Frame *frame, bool fold);
 static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
-					  TimestampTz until, int64 n, Datum account);
+					  const Move * move, Datum account);
 static void insert_index(Relation index, Datum *values, bool *isnull,
 						 Writer *writer);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
-static int	compare_until(const void *a, const void *b);
+static void note_instant(Total * totals, int *ntotals, TimestampTz until,
+						 const Move * move);
+static Total * find_total(Total * totals, int ntotals, TimestampTz until);
+static bool is_folded(const Total * total);
+static bool delete_row(Writer *writer, Move * move, Snapshot snapshot);
+static int	read_moves(Writer *writer, Datum account_name, bool isnull,
+					   Snapshot snapshot, Move * moves);
+static void read_move(TupleTableSlot *slot, Move * move);
+static int64 marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at);
 static Oid	account_index(Relation rel);
 static Relation open_account_index(Relation rel);
 static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Datum account_name, bool isnull,
 								  Snapshot snapshot);
+static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
 static bool sees_account(Oid contacts, Datum account);
 static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
@@ -261,6 +288,7 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
 	int64		billable = 0;
+	Move		move;
 	Sum		   *sum;
 	FrameIterator it;
 
@@ -272,8 +300,8 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
 			*account = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
 								 att->attbyval, att->attlen);
 		*found = true;
-		if (DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull)) > at)
-			billable += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+		read_move(slot, &move);
+		billable += marketing_at(move.was, move.until, move.n, at);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
@@ -285,8 +313,7 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
 			continue;
 		*account = sum->key.account.account;
 		*found = true;
-		if (sum->key.until > at)
-			billable += sum->n;
+		billable += marketing_at(sum->key.was, sum->key.until, sum->n, at);
 	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
@@ -301,7 +328,6 @@ Datum
 mkt_unposted(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
 	FrameIterator it;
 	Sum		   *sum;
 
@@ -310,19 +336,29 @@ mkt_unposted(PG_FUNCTION_ARGS)
 	while ((sum = iterate(&it)) != NULL)
 	{
 		const MktAccountKey *key = &sum->key.account;
-		Oid			type = get_atttype(key->count_table, CNT_ACCOUNT);
-		Datum		values[4] = {ObjectIdGetDatum(key->count_table)};
-		bool		nulls[4] = {false, key->isnull};
+		Oid			type = mkt_count_account_type(key->count_table);
+		Datum		values[5] = {ObjectIdGetDatum(key->count_table)};
+		bool		nulls[5] = {
+			false, key->isnull, sum->key.was == MKT_ABSENT, sum->key.until == MKT_ABSENT
+		};
 
 		if (!OidIsValid(type))
 			continue;			/* dropped together with its contacts */
 		if (!key->isnull)
 			values[1] = CStringGetTextDatum(mkt_account_text(type, key->account));
-		values[2] = TimestampTzGetDatum(sum->key.until);
-		values[3] = Int64GetDatum(sum->n);
+		values[2] = TimestampTzGetDatum(sum->key.was);
+		values[3] = TimestampTzGetDatum(sum->key.until);
+		values[4] = Int64GetDatum(sum->n);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* The type of the account column that a table of counts belongs to. */
+Oid
+mkt_count_account_type(Oid count_table)
+{
+	return get_atttype(count_table, CNT_ACCOUNT);
 }
 
 /* Goes through the sums of all levels that are not zero. */
@@ -364,10 +400,13 @@ is_account(const Sum *sum, Relation rel, Datum account_name)
 								key->account)) == 0;
 }
 
-/* Counts n contacts more, or fewer, with this account and instant. */
+/*
+ * Counts one contact of an account that was marketing until one instant and is
+ * until another; MKT_ABSENT where there was or is no contact.
+ */
 void
-mkt_count_add(const MktAttachment *attachment, Datum account, bool isnull,
-			  TimestampTz until, int64 n)
+mkt_count_move(const MktAttachment *attachment, Datum account, bool isnull,
+			   TimestampTz was, TimestampTz until)
 {
 	SumKey		key = {
 		.account = {
@@ -377,11 +416,15 @@ mkt_count_add(const MktAttachment *attachment, Datum account, bool isnull,
 			.isnull = isnull,
 			.account = account
 		},
-		.until = until
+		.was = was,
+		.until = until,
+		.at = mkt_now()
 	};
 	Frame	   *frame = current_frame();
 
-	add(frame, &key, n);
+	if (was == until)
+		return;
+	add(frame, &key, 1);
 	if (frame->sums->members >= MAX_SUMS)
 		post(frame, false);
 }
@@ -464,8 +507,10 @@ post(Frame *frame, bool fold)
 			name = CStringGetTextDatum(mkt_account_text(TupleDescAttr(RelationGetDescr(writer.rel),
 																	  CNT_ACCOUNT - 1)->atttypid,
 														key->account));
-		write_row(&writer, name, key->isnull, sum->key.until, sum->n,
-				  key->account);
+		write_row(&writer, name, key->isnull,
+				  &(Move) {
+						   .was = sum->key.was,.until = sum->key.until,.at = sum->key.at,.n = sum->n
+						   }, key->account);
 		if (fold && pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
 			fold_account(&writer, name, key->isnull, key->account);
 	}
@@ -524,8 +569,8 @@ close_writer(Writer *writer)
 }
 
 static void
-write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
-		  int64 n, Datum account)
+write_row(Writer *writer, Datum account_name, bool isnull, const Move * move,
+		  Datum account)
 {
 	TupleTableSlot *slot = writer->slot;
 	Datum	   *values = slot->tts_values;
@@ -534,11 +579,16 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, CNT_COLUMNS * sizeof(bool));
 	values[CNT_ACCOUNT_NAME - 1] = account_name;
-	values[CNT_UNTIL - 1] = TimestampTzGetDatum(until);
-	values[CNT_N - 1] = Int64GetDatum(n);
+	values[CNT_WAS - 1] = TimestampTzGetDatum(move->was);
+	values[CNT_UNTIL - 1] = TimestampTzGetDatum(move->until);
+	values[CNT_N - 1] = Int64GetDatum(move->n);
+	values[CNT_AT - 1] = TimestampTzGetDatum(move->at);
 	values[CNT_ACCOUNT - 1] = account;
 	values[CNT_LANE - 1] = Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
 	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
+	slot->tts_isnull[CNT_WAS - 1] = move->was == MKT_ABSENT;
+	slot->tts_isnull[CNT_UNTIL - 1] = move->until == MKT_ABSENT;
+	slot->tts_isnull[CNT_AT - 1] = move->at == MKT_ABSENT;
 	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
@@ -552,7 +602,7 @@ write_row(Writer *writer, Datum account_name, bool isnull, TimestampTz until,
 		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
 			insert_index(index, (Datum[]) {account_name, values[CNT_LANE - 1]},
 						 (bool[]) {isnull, false}, writer);
-		else if (!TIMESTAMP_NOT_FINITE(until))
+		else if (move->until != MKT_ABSENT && !TIMESTAMP_NOT_FINITE(move->until))
 			insert_index(index, &values[CNT_UNTIL - 1], &(bool) {false}, writer);
 	}
 }
@@ -574,62 +624,134 @@ static void
 fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 {
 	Snapshot	snapshot;
-	IndexScanDesc scan;
-	FoldRow    *rows = palloc(FOLD_ROWS * sizeof(FoldRow));
-	CommandId	command = GetCurrentCommandId(true);
-	int			nrows = 0;
+	Move	   *moves;
+	Total	   *totals;
+	int			nmoves;
+	int			ntotals = 0;
 
 	if (writer->by_account == NULL)
 		return;
 	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
 								GetTransactionSnapshot() : GetLatestSnapshot());
-	scan = scan_account(writer->rel, writer->by_account, account_name, isnull,
-						snapshot);
-	while (nrows < FOLD_ROWS &&
-		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
+	moves = palloc(FOLD_ROWS * sizeof(Move));
+	totals = palloc(2 * FOLD_ROWS * sizeof(Total));
+	nmoves = read_moves(writer, account_name, isnull, snapshot, moves);
+	for (int i = 0; i < nmoves; i++)
 	{
-		bool		null;
-
-		rows[nrows].tid = writer->slot->tts_tid;
-		rows[nrows].until =
-			DatumGetTimestampTz(slot_getattr(writer->slot, CNT_UNTIL, &null));
-		rows[nrows++].n = DatumGetInt64(slot_getattr(writer->slot, CNT_N, &null));
+		note_instant(totals, &ntotals, moves[i].was, &moves[i]);
+		note_instant(totals, &ntotals, moves[i].until, &moves[i]);
 	}
-	index_endscan(scan);
-	ExecClearTuple(writer->slot);
-	qsort(rows, nrows, sizeof(FoldRow), compare_until);
-
-	for (int first = 0, next; first < nrows; first = next)
+	for (int i = 0; i < nmoves; i++)
 	{
-		int64		n = 0;
+		Total	   *was = find_total(totals, ntotals, moves[i].was);
+		Total	   *until = find_total(totals, ntotals, moves[i].until);
 
-		for (next = first + 1; next < nrows && rows[next].until == rows[first].until;)
-			next++;
-		if (next - first == 1 && rows[first].n != 0)
+		if ((is_folded(was) && is_folded(until)) ||
+			!delete_row(writer, &moves[i], snapshot))
 			continue;
-		for (int i = first; i < next; i++)
-		{
-			TM_FailureData failure;
-
-			if (table_tuple_delete(writer->rel, &rows[i].tid, command, snapshot,
-								   InvalidSnapshot, false, &failure,
-								   false) == TM_Ok)
-				n += rows[i].n;
-		}
-		if (n != 0)
-			write_row(writer, account_name, isnull, rows[first].until, n, account);
+		if (was)
+			was->n -= moves[i].n;
+		if (until)
+			until->n += moves[i].n;
 	}
-	pfree(rows);
+	for (int i = 0; i < ntotals; i++)
+	{
+		Move		sum = {
+			.was = MKT_ABSENT,.until = totals[i].until,.at = MKT_ABSENT,.n = totals[i].n
+		};
+
+		if (sum.n != 0)
+			write_row(writer, account_name, isnull, &sum, account);
+	}
+	pfree(moves);
+	pfree(totals);
 	UnregisterSnapshot(snapshot);
 }
 
-static int
-compare_until(const void *a, const void *b)
+static void
+note_instant(Total * totals, int *ntotals, TimestampTz until, const Move * move)
 {
-	TimestampTz ta = ((const FoldRow *) a)->until;
-	TimestampTz tb = ((const FoldRow *) b)->until;
+	Total	   *total = find_total(totals, *ntotals, until);
 
-	return ta < tb ? -1 : ta > tb;
+	if (until == MKT_ABSENT)
+		return;
+	if (total == NULL)
+	{
+		total = &totals[(*ntotals)++];
+		*total = (Total)
+		{
+			.until = until,.folded = true
+		};
+	}
+	total->nrows++;
+	total->folded &= move->at == MKT_ABSENT && move->was == MKT_ABSENT && move->n != 0;
+}
+
+static Total *
+find_total(Total * totals, int ntotals, TimestampTz until)
+{
+	for (int i = 0; i < ntotals; i++)
+		if (totals[i].until == until)
+			return &totals[i];
+	return NULL;
+}
+
+/* Nothing to fold for an instant; neither is there for none. */
+static bool
+is_folded(const Total * total)
+{
+	return total == NULL || (total->folded && total->nrows == 1);
+}
+
+static bool
+delete_row(Writer *writer, Move * move, Snapshot snapshot)
+{
+	TM_FailureData failure;
+
+	return table_tuple_delete(writer->rel, &move->tid, GetCurrentCommandId(true),
+							  snapshot, InvalidSnapshot, false, &failure,
+							  false) == TM_Ok;
+}
+
+static int
+read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
+		   Move * moves)
+{
+	IndexScanDesc scan = scan_account(writer->rel, writer->by_account, account_name,
+									  isnull, snapshot);
+	int			nmoves = 0;
+
+	while (nmoves < FOLD_ROWS &&
+		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
+		read_move(writer->slot, &moves[nmoves++]);
+	index_endscan(scan);
+	ExecClearTuple(writer->slot);
+	return nmoves;
+}
+
+static void
+read_move(TupleTableSlot *slot, Move * move)
+{
+	bool		isnull;
+
+	move->tid = slot->tts_tid;
+	move->was = DatumGetTimestampTz(slot_getattr(slot, CNT_WAS, &isnull));
+	if (isnull)
+		move->was = MKT_ABSENT;
+	move->until = DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull));
+	if (isnull)
+		move->until = MKT_ABSENT;
+	move->n = DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+	move->at = DatumGetTimestampTz(slot_getattr(slot, CNT_AT, &isnull));
+	if (isnull)
+		move->at = MKT_ABSENT;
+}
+
+/* What a move adds to the count of those that are marketing at an instant (S2). */
+static int64
+marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at)
+{
+	return (until > at ? n : 0) - (was > at ? n : 0);
 }
 
 /* The index on the account's name; none while a dump is being restored. */
@@ -711,6 +833,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	IndexScanDesc scan;
 	int64		pending = 0;
+	Move		move;
 	FrameIterator it;
 	Sum		   *sum;
 
@@ -719,11 +842,10 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
-		TimestampTz until = DatumGetTimestampTz(slot_getattr(slot, CNT_UNTIL, &isnull));
 
-		if (until <= now || TIMESTAMP_IS_NOEND(until) || until == except)
-			continue;
-		pending += DatumGetInt64(slot_getattr(slot, CNT_N, &isnull));
+		read_move(slot, &move);
+		pending += pends(move.until, now, except) ? move.n : 0;
+		pending -= pends(move.was, now, except) ? move.n : 0;
 		*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
 						   att->attbyval, att->attlen);
 	}
@@ -734,17 +856,21 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		TimestampTz until = sum->key.until;
-
-		if (until <= now || TIMESTAMP_IS_NOEND(until) || until == except ||
-			!is_account(sum, rel, name))
+		if (!is_account(sum, rel, name))
 			continue;
-		pending += sum->n;
+		pending += pends(sum->key.until, now, except) ? sum->n : 0;
+		pending -= pends(sum->key.was, now, except) ? sum->n : 0;
 		*typed = datumCopy(sum->key.account.account, att->attbyval, att->attlen);
 	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return pending;
+}
+
+static bool
+pends(TimestampTz until, TimestampTz now, TimestampTz except)
+{
+	return until > now && !TIMESTAMP_IS_NOEND(until) && until != except;
 }
 
 /*
@@ -764,12 +890,15 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 		bool		null;
 		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
 		Datum		name = heap_getattr(row, 2, rows->tupdesc, &null);
-		TimestampTz until =
-		DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null));
-		int64		n = DatumGetInt64(heap_getattr(row, 4, rows->tupdesc, &null)) -
-		DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null));
+		Move		correction = {
+			.was = MKT_ABSENT,
+			.until = DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null)),
+			.at = mkt_now(),
+			.n = DatumGetInt64(heap_getattr(row, 4, rows->tupdesc, &null)) -
+			DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null))
+		};
 
-		write_row(&writer, name, isnull, until, n, account);
+		write_row(&writer, name, isnull, &correction, account);
 	}
 	close_writer(&writer);
 }
@@ -841,8 +970,8 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 				errhint("SELECT mkt.fold_counts(count_table) FROM mkt.attachment;"));
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT account_name, account FROM (SELECT account_name, account, "
-							 "count(*) AS rows, sum(n) AS n FROM ONLY %s GROUP BY account_name, account, until) AS c "
-							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR n OPERATOR(pg_catalog.=) 0 "
+							 "count(*) AS rows, sum(n) AS n, bool_or(at IS NOT NULL) AS moves FROM ONLY %s GROUP BY account_name, account, until) AS c "
+							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR moves OR n OPERATOR(pg_catalog.=) 0 "
 							 "GROUP BY account_name, account", name),
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read %s", name);

@@ -173,9 +173,13 @@ extern void mkt_account_init(void);
 
 /* ---- count.c: sums per account ---- */
 
-extern void mkt_count_add(const MktAttachment *attachment, Datum account,
-						  bool isnull, TimestampTz until, int64 n);
+/* Before a contact is created, and after it is deleted; null where stored. */
+#define MKT_ABSENT (DT_NOBEGIN + 1)
+
+extern void mkt_count_move(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_count_post(void);
+extern Oid	mkt_count_account_type(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,

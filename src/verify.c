@@ -183,10 +183,13 @@ counts(Oid count_table)
 {
 	const char *name = mkt_qualified_name(count_table);
 
-	return psprintf("(SELECT account, until, n FROM ONLY %s UNION ALL "
-					"SELECT account_name::%s, until, n FROM mkt.unposted() "
-					"WHERE count_table OPERATOR(pg_catalog.=) %u) AS n",
-					name, format_type_be_qualified(get_atttype(count_table, 4)),
+	return psprintf("(SELECT m.account, i.until, i.n FROM ("
+					"SELECT account, was, until, n FROM ONLY %s UNION ALL "
+					"SELECT account_name::%s, was, until, n FROM mkt.unposted() "
+					"WHERE count_table OPERATOR(pg_catalog.=) %u) AS m "
+					"CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
+					"WHERE i.until IS NOT NULL) AS n",
+					name, format_type_be_qualified(mkt_count_account_type(count_table)),
 					count_table);
 }
 
