@@ -8,7 +8,11 @@ CREATE TABLE mkt.attachment (
 	filled				boolean		NOT NULL DEFAULT true,
 	already_marketing	text,
 	unsubscribed		text,
-	bounced				text
+	bounced				text,
+	history				regclass,
+	count_history		regclass,
+	history_since		timestamptz,
+	history_kept		interval
 );
 COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach() and mkt.detach().';
 COMMENT ON COLUMN mkt.attachment.contacts IS 'The contacts table.';
@@ -19,4 +23,8 @@ COMMENT ON COLUMN mkt.attachment.filled IS 'Whether the contacts that already we
 COMMENT ON COLUMN mkt.attachment.already_marketing IS 'The condition for contacts that already were marketing (F3).';
 COMMENT ON COLUMN mkt.attachment.unsubscribed IS 'The condition for contacts that have unsubscribed.';
 COMMENT ON COLUMN mkt.attachment.bounced IS 'The condition for contacts whose address bounced.';
+COMMENT ON COLUMN mkt.attachment.history IS 'The table with the history of its contacts.';
+COMMENT ON COLUMN mkt.attachment.count_history IS 'The table with the history of its counts.';
+COMMENT ON COLUMN mkt.attachment.history_since IS 'The instant from which on its history is known; null while none is kept.';
+COMMENT ON COLUMN mkt.attachment.history_kept IS 'How long its history is kept; null: for ever.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.attachment', '');

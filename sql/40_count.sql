@@ -16,11 +16,27 @@ COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero in correc
 COMMENT ON COLUMN mkt.contact_count.at IS 'When they changed; null for a sum.';
 REVOKE ALL ON mkt.contact_count FROM PUBLIC;
 
+CREATE TABLE mkt.contact_count_history (
+	account_name	text,
+	was				timestamptz,
+	until			timestamptz,
+	n				bigint		NOT NULL,
+	at				timestamptz	NOT NULL
+);
+COMMENT ON TABLE mkt.contact_count_history IS
+'The rows of mkt.contact_count that were folded into sums, of tables that keep a history. Together they say what every count was at any instant. Each attached table has a child of this table.';
+COMMENT ON COLUMN mkt.contact_count_history.account_name IS 'The account as text.';
+COMMENT ON COLUMN mkt.contact_count_history.was IS 'Until when so many contacts were marketing before; null: they were not there.';
+COMMENT ON COLUMN mkt.contact_count_history.until IS 'Until when so many contacts were marketing afterwards; null: they were not there any more.';
+COMMENT ON COLUMN mkt.contact_count_history.n IS 'So many contacts; below zero in corrections only.';
+COMMENT ON COLUMN mkt.contact_count_history.at IS 'When they changed.';
+REVOKE ALL ON mkt.contact_count_history FROM PUBLIC;
+
 CREATE FUNCTION mkt.billable(account text, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE C STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'mkt_billable';
 COMMENT ON FUNCTION mkt.billable(text, timestamptz) IS
-'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come. Errors: MK004 for an instant gone by, 42501 without SELECT on a table with contacts of the account.';
+'The number of an account''s billable contacts: those that are marketing, pending ones included (S2). Exact in the caller''s snapshot, with what its own transaction has done. Arguments: account; at, by default now: an instant to come or gone by. Errors: MK008 for an instant of which no history is kept, 42501 without SELECT on a table with contacts of the account.';
 
 CREATE FUNCTION mkt.billable(account bigint, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE SQL STABLE PARALLEL RESTRICTED

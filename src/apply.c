@@ -47,6 +47,9 @@
 /* An account with more than so many batches is not visited time and again. */
 #define MAX_BATCHES 50
 
+/* So long before its month a partition of the history is made. */
+#define PARTITION_AHEAD (7 * USECS_PER_DAY)
+
 /* Something to do on one attached table, in batches. */
 typedef struct Job
 {
@@ -175,6 +178,10 @@ mkt_run(PG_FUNCTION_ARGS)
 		}
 		if (!job.table.filled)
 			fill_table(&job);
+		mkt_satellite_extend(&job.table, mkt_now());
+		mkt_satellite_extend(&job.table, mkt_now() + PARTITION_AHEAD);
+		mkt_satellite_expire(&job.table);
+		commit(commits);
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
 	foreach(cell, tables)
@@ -508,12 +515,13 @@ fill_table(Job *job)
 		Oid			leaf = lfirst_oid(cell);
 		MktAttachment *attachment = mkt_attachment_of(leaf);
 		char	   *status = mkt_attachment_column(attachment, attachment->status);
-		char	   *query = psprintf("UPDATE ONLY %s SET %s = 'marketing' "
+		char	   *query = psprintf("UPDATE ONLY %s SET %s = 'marketing', %s = 'initial_state' "
 									 "WHERE ctid OPERATOR(pg_catalog.>=) $2 AND ctid OPERATOR(pg_catalog.<) $3 "
 									 "AND %s OPERATOR(pg_catalog.=) 'non_marketing' "
 									 "AND %s OPERATOR(pg_catalog.=) 'initial_state' "
 									 "AND $1 IS NOT NULL AND (%s)",
-									 mkt_qualified_name(leaf), status, status,
+									 mkt_qualified_name(leaf), status,
+									 mkt_attachment_column(attachment, attachment->source_type), status,
 									 mkt_attachment_column(attachment, attachment->source_type),
 									 condition);
 

@@ -91,6 +91,7 @@ static const char *const triggers[] = {
 	MKT_TRIGGER_TRUNCATE
 };
 
+static void forget_attachment(const MktAttachedTable *table);
 static Relation open_contacts(Oid contacts);
 static void read_arguments(FunctionCallInfo fcinfo, Attach *attach);
 static void check_kind(Attach *attach);
@@ -108,12 +109,10 @@ static void remove_remains(Attach *attach);
 static void add_columns(Attach *attach);
 static void check_no_nulls(Attach *attach, const char *column);
 static void check_states(Attach *attach);
-static Oid	create_counts(Attach *attach);
-static void note_attachment(Attach *attach, Oid count_table);
+static void note_attachment(Attach *attach, const MktAttachedTable *table);
 static void create_triggers(Attach *attach);
-static void first_count(Attach *attach, Oid count_table);
+static void first_count(Attach *attach, MktAttachedTable *table);
 static BlockNumber blocks_of(Oid contacts);
-static void run(const char *command,...) pg_attribute_printf(1, 2);
 static const char *column_name(Attach *attach, AttrNumber column);
 
 PG_FUNCTION_INFO_V1(mkt_attach);
@@ -128,7 +127,7 @@ Datum
 mkt_attach(PG_FUNCTION_ARGS)
 {
 	Attach		attach = {0};
-	Oid			count_table;
+	MktAttachedTable table = {0};
 	int			nestlevel;
 
 	if (PG_ARGISNULL(0))
@@ -152,10 +151,11 @@ mkt_attach(PG_FUNCTION_ARGS)
 		SPI_connect();
 		remove_remains(&attach);
 		add_columns(&attach);
-		count_table = create_counts(&attach);
-		note_attachment(&attach, count_table);
+		mkt_satellite_create(attach.contacts, attach.account_column, attach.nkeys,
+							 attach.keys, &table);
+		note_attachment(&attach, &table);
 		create_triggers(&attach);
-		first_count(&attach, count_table);
+		first_count(&attach, &table);
 		SPI_finish();
 		AtEOXact_GUC(true, nestlevel);
 	}
@@ -177,9 +177,8 @@ mkt_detach(PG_FUNCTION_ARGS)
 		attachment->status, attachment->flag, attachment->until,
 		attachment->source_type, attachment->source_name
 	};
-	Oid			count_table = attachment->count_table;
+	MktAttachedTable *table = mkt_attachment_table(contacts);
 	StringInfoData alter;
-	MktRights	rights;
 
 	if (attachment->contacts != contacts)
 		ereport(ERROR,
@@ -202,15 +201,12 @@ mkt_detach(PG_FUNCTION_ARGS)
 	}
 	relation_close(rel, NoLock);
 
-	mkt_count_forget(count_table);
+	mkt_count_forget(table->count_table);
 	SPI_connect();
 	for (size_t i = 0; i < lengthof(triggers); i++)
-		run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
-	run("%s", alter.data);
-	rights = mkt_act_as(mkt_extension_owner());
-	run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u", contacts);
-	run("DROP TABLE %s", mkt_qualified_name(count_table));
-	mkt_act_again_as(rights);
+		mkt_query_run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
+	mkt_query_run("%s", alter.data);
+	forget_attachment(table);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(contacts);
 	PG_RETURN_VOID();
@@ -220,27 +216,34 @@ mkt_detach(PG_FUNCTION_ARGS)
 Datum
 mkt_contacts_dropped(PG_FUNCTION_ARGS)
 {
+	ListCell   *cell;
+
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.contacts_dropped() is the function of event trigger mktcontacts_dropped"));
 	SPI_connect();
-	run("DELETE FROM mkt.attachment AS a "
-		"WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = a.contacts) "
-		"RETURNING (SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class AS c WHERE c.oid = a.count_table)");
-	for (uint64 i = 0; i < SPI_processed; i++)
+	foreach(cell, mkt_attachment_list())
 	{
-		SPITupleTable *rows = SPI_tuptable;
-		uint64		nrows = SPI_processed;
-		char	   *count_table = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+		MktAttachedTable *table = lfirst(cell);
 
-		if (count_table)
-			run("DROP TABLE %s", count_table);
-		SPI_tuptable = rows;
-		SPI_processed = nrows;
+		if (get_rel_name(table->contacts) == NULL)
+			forget_attachment(table);
 	}
 	SPI_finish();
 	PG_RETURN_NULL();
+}
+
+/* The row of mkt.attachment goes, and the tables that it names. */
+static void
+forget_attachment(const MktAttachedTable *table)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	mkt_query_run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u",
+				  table->contacts);
+	mkt_satellite_drop(table);
+	mkt_act_again_as(rights);
 }
 
 /* Who attaches must own the table; that is checked before the lock is asked for. */
@@ -570,26 +573,19 @@ check_columns(Attach *attach)
 static void
 remove_remains(Attach *attach)
 {
-	MktRights	rights;
-	char	   *counts = NULL;
+	MktAttachedTable *remains;
 
 	for (size_t i = 0; i < lengthof(triggers); i++)
 	{
 		if (OidIsValid(get_trigger_oid(attach->contacts, triggers[i], true)))
-			run("DROP TRIGGER %s ON %s", triggers[i], attach->name);
+			mkt_query_run("DROP TRIGGER %s ON %s", triggers[i], attach->name);
 	}
 	if (OidIsValid(get_relation_constraint_oid(attach->contacts, MKT_CONSTRAINT, true)))
-		run("ALTER TABLE %s DROP CONSTRAINT %s", attach->name, MKT_CONSTRAINT);
+		mkt_query_run("ALTER TABLE %s DROP CONSTRAINT %s", attach->name, MKT_CONSTRAINT);
 
-	rights = mkt_act_as(mkt_extension_owner());
-	run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u "
-		"RETURNING (SELECT oid::pg_catalog.regclass FROM pg_catalog.pg_class WHERE oid = count_table)",
-		attach->contacts);
-	if (SPI_processed > 0)
-		counts = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (counts)
-		run("DROP TABLE %s", counts);
-	mkt_act_again_as(rights);
+	remains = mkt_attachment_table(attach->contacts);
+	if (remains)
+		forget_attachment(remains);
 }
 
 static void
@@ -617,18 +613,18 @@ add_columns(Attach *attach)
 		}
 		appendStringInfo(&alter, "ALTER COLUMN %s DROP DEFAULT, ", column->name);
 	}
-	run("ALTER TABLE %s%s", attach->name, add.data);
+	mkt_query_run("ALTER TABLE %s%s", attach->name, add.data);
 
 	/* S3 */
-	run("ALTER TABLE %s %sADD CONSTRAINT %s CHECK ("
-		"mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)) NOT VALID",
-		attach->name, alter.data, MKT_CONSTRAINT);
+	mkt_query_run("ALTER TABLE %s %sADD CONSTRAINT %s CHECK ("
+				  "mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)) NOT VALID",
+				  attach->name, alter.data, MKT_CONSTRAINT);
 }
 
 static void
 check_no_nulls(Attach *attach, const char *column)
 {
-	run("SELECT FROM %s WHERE %s IS NULL LIMIT 1", attach->name, column);
+	mkt_query_run("SELECT FROM %s WHERE %s IS NULL LIMIT 1", attach->name, column);
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_CANNOT_ATTACH),
@@ -644,8 +640,8 @@ check_states(Attach *attach)
 {
 	uint64		wrong;
 
-	run("SELECT FROM %s WHERE NOT mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)",
-		attach->name);
+	mkt_query_run("SELECT FROM %s WHERE NOT mkt.is_state(marketing_status, marketing_until_next_update, marketing_until)",
+				  attach->name);
 	wrong = SPI_processed;
 	if (wrong > 0)
 		ereport(ERROR,
@@ -658,68 +654,28 @@ check_states(Attach *attach)
 						attach->name));
 }
 
-/* The table of this table's counts, with the account's own type. */
-static Oid
-create_counts(Attach *attach)
-{
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	char	   *name;
-	char	   *type = "pg_catalog.text";
-	char	   *collate = "";
-	bool		unlogged = get_rel_persistence(attach->contacts) == RELPERSISTENCE_UNLOGGED;
-	Oid			count_table;
-
-	name = ChooseRelationName(get_namespace_name(get_rel_namespace(attach->contacts)),
-							  get_rel_name(attach->contacts), "count", mkt_schema(), false);
-	if (attach->account_column)
-	{
-		Oid			type_oid;
-		int32		typmod;
-		Oid			collation;
-
-		get_atttypetypmodcoll(attach->contacts, attach->account_column, &type_oid, &typmod,
-							  &collation);
-		type = format_type_be_qualified(type_oid);
-		if (OidIsValid(collation))
-			collate = psprintf(" COLLATE %s", generate_collation_name(collation));
-	}
-	run("CREATE %sTABLE mkt.%s (account %s%s, lane smallint) INHERITS (mkt.contact_count) "
-		"WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
-		unlogged ? "UNLOGGED " : "", quote_identifier(name), type, collate);
-
-	/* entries of one account that died must be removable one by one */
-	run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
-		quote_identifier(name));
-	run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
-		quote_identifier(name));
-	run("COMMENT ON TABLE mkt.%s IS %s", quote_identifier(name),
-		quote_literal_cstr(psprintf("Counts of %s. Written by its triggers.",
-									attach->name)));
-	mkt_act_again_as(rights);
-	count_table = get_relname_relid(name, mkt_schema());
-	return count_table;
-}
-
 static void
-note_attachment(Attach *attach, Oid count_table)
+note_attachment(Attach *attach, const MktAttachedTable *table)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
 	Datum		values[] = {
 		ObjectIdGetDatum(attach->contacts),
-		ObjectIdGetDatum(count_table),
+		ObjectIdGetDatum(table->count_table),
 		attach->account ? CStringGetTextDatum(attach->account) : (Datum) 0,
 		attach->already_marketing ? CStringGetTextDatum(attach->already_marketing) : (Datum) 0,
 		attach->unsubscribed ? CStringGetTextDatum(attach->unsubscribed) : (Datum) 0,
-		attach->bounced ? CStringGetTextDatum(attach->bounced) : (Datum) 0
+		attach->bounced ? CStringGetTextDatum(attach->bounced) : (Datum) 0,
+		ObjectIdGetDatum(table->history),
+		ObjectIdGetDatum(table->count_history)
 	};
-	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, OIDOID};
 	char		nulls[lengthof(values)];
 
 	for (size_t i = 0; i < lengthof(values); i++)
 		nulls[i] = values[i] ? ' ' : 'n';
 	if (SPI_execute_with_args("INSERT INTO mkt.attachment (contacts, count_table, account, "
-							  "already_marketing, filled, unsubscribed, bounced) "
-							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6)",
+							  "already_marketing, filled, unsubscribed, bounced, history, count_history, history_since) "
+							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6, $7, $8, mkt.now())",
 							  lengthof(values), types, values, nulls, false,
 							  0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note the attachment");
@@ -747,23 +703,23 @@ create_triggers(Attach *attach)
 	for (int i = 0; i < attach->nkeys; i++)
 		appendStringInfo(&columns, ", %s", column_name(attach, attach->keys[i]));
 
-	run("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s "
-		"FOR EACH ROW EXECUTE FUNCTION mkt.contact_state()",
-		MKT_TRIGGER_STATE, attach->name);
-	run("CREATE TRIGGER %s AFTER INSERT OR DELETE ON %s "
-		"FOR EACH ROW EXECUTE FUNCTION mkt.contact_count()",
-		MKT_TRIGGER_COUNT, attach->name);
-	run("CREATE TRIGGER %s AFTER UPDATE ON %s "
-		"FOR EACH ROW WHEN (%sOLD.marketing_status IS DISTINCT FROM NEW.marketing_status "
-		"OR OLD.marketing_until IS DISTINCT FROM NEW.marketing_until) "
-		"EXECUTE FUNCTION mkt.contact_recount()",
-		MKT_TRIGGER_RECOUNT, attach->name, changed.data);
-	run("CREATE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE OF %s ON %s "
-		"FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_post()",
-		MKT_TRIGGER_POST, columns.data, attach->name);
-	run("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
-		"FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_truncate()",
-		MKT_TRIGGER_TRUNCATE, attach->name);
+	mkt_query_run("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s "
+				  "FOR EACH ROW EXECUTE FUNCTION mkt.contact_state()",
+				  MKT_TRIGGER_STATE, attach->name);
+	mkt_query_run("CREATE TRIGGER %s AFTER INSERT OR DELETE ON %s "
+				  "FOR EACH ROW EXECUTE FUNCTION mkt.contact_count()",
+				  MKT_TRIGGER_COUNT, attach->name);
+	mkt_query_run("CREATE TRIGGER %s AFTER UPDATE ON %s "
+				  "FOR EACH ROW WHEN (%sOLD.marketing_status IS DISTINCT FROM NEW.marketing_status "
+				  "OR OLD.marketing_until IS DISTINCT FROM NEW.marketing_until) "
+				  "EXECUTE FUNCTION mkt.contact_recount()",
+				  MKT_TRIGGER_RECOUNT, attach->name, changed.data);
+	mkt_query_run("CREATE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE OF %s ON %s "
+				  "FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_post()",
+				  MKT_TRIGGER_POST, columns.data, attach->name);
+	mkt_query_run("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
+				  "FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_truncate()",
+				  MKT_TRIGGER_TRUNCATE, attach->name);
 }
 
 /*
@@ -771,23 +727,18 @@ create_triggers(Attach *attach)
  * writes.  Otherwise everybody is non-marketing, and how many they are can wait.
  */
 static void
-first_count(Attach *attach, Oid count_table)
+first_count(Attach *attach, MktAttachedTable *table)
 {
-	MktAttachedTable table = {
-		.contacts = attach->contacts,
-		.count_table = count_table,
-		.counted = true
-	};
-
+	table->counted = true;
 	CommandCounterIncrement();
 	if (attach->adopted)
 	{
 		check_states(attach);
-		mkt_verify_repair(&table);
+		mkt_verify_repair(table);
 	}
 	else if (!IsolationUsesXactSnapshot() &&
 			 blocks_of(attach->contacts) <= COUNT_AT_ONCE_BLOCKS)
-		mkt_verify_count(&table);
+		mkt_verify_count(table);
 	else
 		ereport(NOTICE,
 				errmsg("the non-marketing contacts of table %s will be counted by the next mkt.run()",
@@ -815,30 +766,6 @@ blocks_of(Oid contacts)
 		relation_close(rel, NoLock);
 	}
 	return blocks;
-}
-
-/* Runs one command, whose names are quoted already. */
-static void
-run(const char *command,...)
-{
-	StringInfoData buffer;
-	int			needed;
-
-	initStringInfo(&buffer);
-	for (;;)
-	{
-		va_list		args;
-
-		va_start(args, command);
-		needed = appendStringInfoVA(&buffer, command, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buffer, needed);
-	}
-	if (SPI_execute(buffer.data, false, 0) < 0)
-		elog(ERROR, "could not run: %s", buffer.data);
-	pfree(buffer.data);
 }
 
 static const char *

@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 /* The columns of mkt.attachment that are read here. */
 #define ATT_CONTACTS	1
@@ -41,6 +42,9 @@
 #define ATT_ACCOUNT		3
 #define ATT_COUNTED		4
 #define ATT_FILLED		5
+#define ATT_HISTORY		9
+#define ATT_COUNT_HISTORY	10
+#define ATT_SINCE		11
 
 /* What stands before the key columns in the trigger's list. */
 #define COLUMNS_OF_STATE 5
@@ -156,6 +160,11 @@ read_row(Oid relid, MktAttachment *entry)
 		account = heap_getattr(tuple, ATT_ACCOUNT, desc, &isnull);
 		entry->constant_account = isnull ? (Datum) 0 :
 			PointerGetDatum(PG_DETOAST_DATUM_COPY(account));
+		entry->history =
+			DatumGetObjectId(heap_getattr(tuple, ATT_HISTORY, desc, &isnull));
+		heap_getattr(tuple, ATT_SINCE, desc, &isnull);
+		if (isnull)
+			entry->history = InvalidOid;
 		found = true;
 		MemoryContextSwitchTo(before);
 	}
@@ -192,6 +201,9 @@ read_columns(MktAttachment *entry)
 	entry->nkeys = trigger->tgnattr - first - COLUMNS_OF_STATE;
 	memcpy(entry->keys, column + first + COLUMNS_OF_STATE,
 		   entry->nkeys * sizeof(AttrNumber));
+	for (int i = 0; i < entry->nkeys; i++)
+		get_typlenbyval(get_atttype(entry->relid, entry->keys[i]), &entry->key_len[i],
+						&entry->key_by_value[i]);
 
 	entry->account_type = first ? get_atttype(entry->relid, entry->account) : TEXTOID;
 	get_typlenbyval(entry->account_type, &entry->account_len,
@@ -236,6 +248,15 @@ label(Oid type, const char *name)
 	return oid;
 }
 
+/* A value of mkt.status. */
+Oid
+mkt_attachment_status(bool marketing)
+{
+	return label(GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("status"),
+								 ObjectIdGetDatum(mkt_schema())),
+				 marketing ? "marketing" : "non_marketing");
+}
+
 /* Whether a value of mkt.status is 'marketing'. */
 bool
 mkt_attachment_is_marketing(Oid status)
@@ -274,11 +295,35 @@ mkt_attachment_list(void)
 			DatumGetBool(heap_getattr(tuple, ATT_COUNTED, desc, &isnull));
 		table->filled =
 			DatumGetBool(heap_getattr(tuple, ATT_FILLED, desc, &isnull));
+		table->history =
+			DatumGetObjectId(heap_getattr(tuple, ATT_HISTORY, desc, &isnull));
+		table->count_history =
+			DatumGetObjectId(heap_getattr(tuple, ATT_COUNT_HISTORY, desc, &isnull));
+		table->history_since =
+			DatumGetTimestampTz(heap_getattr(tuple, ATT_SINCE, desc, &isnull));
+		if (isnull)
+			table->history_since = DT_NOEND;
 		list = lappend(list, table);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return list;
+}
+
+/* One of them, or NULL. */
+MktAttachedTable *
+mkt_attachment_table(Oid contacts)
+{
+	ListCell   *cell;
+
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		if (table->contacts == contacts)
+			return table;
+	}
+	return NULL;
 }
 
 /* Whether one column alone tells all rows of a table apart. */

@@ -23,6 +23,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 /* A contact's marketing columns and account, as one version of it has them. */
@@ -38,16 +39,33 @@ typedef struct Contact
 	bool		account_null;
 } Contact;
 
+static const MktSource no_source = {.type_null = true,.name_null = true};
+
 static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function,
 								   bool right);
 static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 						 Contact *contact);
-static void count_update(const MktAttachment *attachment, const Contact *before,
-						 const Contact *after);
+static void count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
+						 const Contact *contact, const MktSource *source);
+static void count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+						 const Contact *contact);
+static void count_update(const MktAttachment *attachment, const TriggerData *trigger,
+						 const Contact *before, const Contact *after,
+						 const MktSource *source);
+static MktSource row_source(const MktAttachment *attachment, TupleTableSlot *slot);
+static MktSource session_source(void);
 static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
+static bool created_as_marketing(const MktAttachment *attachment,
+								 const Contact *contact, const MktSource *source);
 static HeapTuple update_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
+static MktRequest asks(const TriggerData *trigger, const MktAttachment *attachment,
+					   MktState from, const Contact *before, const Contact *after,
+					   bool *same);
+static MktSource update_source(const TriggerData *trigger,
+							   const MktAttachment *attachment);
+static bool same_text(Datum a, bool a_null, Datum b, bool b_null);
 static bool same_columns(const MktColumns *a, const MktColumns *b);
 static bool asks_as_non_marketing(const TriggerData *trigger,
 								  const MktAttachment *attachment,
@@ -59,7 +77,9 @@ static bool same_account(const MktAttachment *attachment, const Contact *a,
 						 const Contact *b);
 static HeapTuple store_state(const MktAttachment *attachment, HeapTuple tuple,
 							 TupleTableSlot *slot, const Contact *contact,
-							 MktState state, TimestampTz until);
+							 MktState state, const MktSource *source);
+static bool has_source(const MktAttachment *attachment, TupleTableSlot *slot,
+					   const MktSource *source);
 static bool ends_before_status(const MktAttachment *attachment, HeapTuple tuple,
 							   TupleDesc desc);
 static HeapTuple append_state(const MktAttachment *attachment, HeapTuple tuple,
@@ -110,11 +130,13 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 
 	read_contact(attachment, trigger->tg_trigslot, &contact);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		mkt_count_move(attachment, contact.account, contact.account_null, MKT_ABSENT,
-					   contact.until);
+	{
+		MktSource	source = row_source(attachment, trigger->tg_trigslot);
+
+		count_insert(attachment, trigger->tg_trigslot, &contact, &source);
+	}
 	else
-		mkt_count_move(attachment, contact.account, contact.account_null, contact.until,
-					   MKT_ABSENT);
+		count_delete(attachment, trigger->tg_trigslot, &contact);
 	return PointerGetDatum(NULL);
 }
 
@@ -132,28 +154,113 @@ mkt_contact_recount(PG_FUNCTION_ARGS)
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 	Contact		before;
 	Contact		after;
+	MktSource	source;
 
 	read_contact(attachment, trigger->tg_trigslot, &before);
 	read_contact(attachment, trigger->tg_newslot, &after);
 	check_not_demoted(&before, &after, trigger->tg_relation);
-	count_update(attachment, &before, &after);
+	source = row_source(attachment, trigger->tg_newslot);
+	count_update(attachment, trigger, &before, &after, &source);
 	return PointerGetDatum(NULL);
+}
+
+static void
+count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
+			 const Contact *contact, const MktSource *source)
+{
+	MktChange	change = {
+		.was = MKT_ABSENT,
+		.until = contact->until,
+		.account = contact->account,
+		.account_null = contact->account_null,
+		.source = *source,
+		.from_source = no_source
+	};
+
+	mkt_count_move(attachment, contact->account, contact->account_null, MKT_ABSENT,
+				   contact->until);
+	mkt_change_note(attachment, slot, &change);
+}
+
+/* Who deletes is whom the session names. */
+static void
+count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+			 const Contact *contact)
+{
+	MktChange	change = {
+		.was = contact->until,
+		.until = MKT_ABSENT,
+		.account = contact->account,
+		.account_null = contact->account_null
+	};
+
+	mkt_count_move(attachment, contact->account, contact->account_null, contact->until,
+				   MKT_ABSENT);
+	if (!OidIsValid(attachment->history))
+		return;
+	change.source = session_source();
+	change.from_source = row_source(attachment, slot);
+	mkt_change_note(attachment, slot, &change);
 }
 
 /* A contact that moves to another account leaves one and arrives in the other (T5). */
 static void
-count_update(const MktAttachment *attachment, const Contact *before,
-			 const Contact *after)
+count_update(const MktAttachment *attachment, const TriggerData *trigger,
+			 const Contact *before, const Contact *after, const MktSource *source)
 {
 	TimestampTz left = after->until;
+	MktChange	change = {
+		.was = before->until,
+		.until = after->until,
+		.account = after->account,
+		.account_null = after->account_null,
+		.from_account = before->account,
+		.from_account_null = before->account_null,
+		.source = *source
+	};
 
 	if (!same_account(attachment, before, after))
 	{
 		left = MKT_ABSENT;
+		change.moved = true;
 		mkt_count_move(attachment, after->account, after->account_null, MKT_ABSENT,
 					   after->until);
 	}
 	mkt_count_move(attachment, before->account, before->account_null, before->until, left);
+	if (!OidIsValid(attachment->history) || (before->until == after->until && !change.moved))
+		return;
+	change.from_source = row_source(attachment, trigger->tg_trigslot);
+	mkt_change_note(attachment, trigger->tg_newslot, &change);
+}
+
+/* F2: what a row says of its tool. */
+static MktSource
+row_source(const MktAttachment *attachment, TupleTableSlot *slot)
+{
+	MktSource	source;
+
+	source.type = slot_getattr(slot, attachment->source_type, &source.type_null);
+	source.name = slot_getattr(slot, attachment->source_name, &source.name_null);
+	return source;
+}
+
+/* F2: what the session or the transaction says of it. */
+static MktSource
+session_source(void)
+{
+	MktSource	source = no_source;
+
+	if (*mkt_source_type)
+	{
+		source.type = CStringGetTextDatum(mkt_source_type);
+		source.type_null = false;
+	}
+	if (*mkt_source_type && *mkt_source_name)
+	{
+		source.name = CStringGetTextDatum(mkt_source_name);
+		source.name_null = false;
+	}
+	return source;
 }
 
 /* AFTER INSERT OR DELETE OR UPDATE, each statement. */
@@ -165,6 +272,7 @@ mkt_contact_post(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
 				   TRIGGER_FIRED_FOR_STATEMENT(FIRED(fcinfo)));
 	mkt_count_post();
+	mkt_change_post();
 	return PointerGetDatum(NULL);
 }
 
@@ -179,16 +287,13 @@ mkt_contact_truncate(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_BY_TRUNCATE(FIRED(fcinfo)));
 	MktAttachment *attachment =
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
-	MktRights	rights;
 
+	mkt_change_post();
+	mkt_count_post();
 	mkt_count_forget(attachment->count_table);
+	CommandCounterIncrement();
 	SPI_connect();
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute(psprintf("TRUNCATE ONLY %s",
-							 mkt_qualified_name(attachment->count_table)),
-					false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not truncate the counts");
-	mkt_act_again_as(rights);
+	mkt_satellite_truncate(mkt_attachment_table(attachment->contacts));
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }
@@ -253,30 +358,44 @@ read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 		contact->until = contact->stored_until;
 }
 
-/*
- * T10.  A row that names no status gets the default of the tool that creates
- * it, which without a tool is non-marketing.
- */
+/* T10.  A row that names no status gets the default of the tool that creates it. */
 static HeapTuple
 insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 {
+	TupleTableSlot *slot = trigger->tg_trigslot;
 	Contact		contact;
+	MktColumns	asked;
+	MktSource	source = row_source(attachment, slot);
+	bool		from_session = source.type_null && *mkt_source_type;
 	MktState	state;
-	TimestampTz until = DT_NOBEGIN;
 
-	read_contact(attachment, trigger->tg_trigslot, &contact);
+	read_contact(attachment, slot, &contact);
+	if (from_session)
+		source = session_source();
+	asked = contact.columns;
+	if (contact.status_null && !source.type_null)
+		asked.marketing = created_as_marketing(attachment, &contact, &source);
 	state = mkt_state_next(MKT_NON_MARKETING,
-						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING),
-											 contact.columns));
+						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING), asked));
+	contact.until = DT_NOBEGIN;
 	if (state == MKT_PENDING)
-		until = mkt_account_next_update(attachment, contact.account,
-										contact.account_null);
+		contact.until = mkt_account_next_update(attachment, contact.account,
+												contact.account_null);
 	else if (state == MKT_MARKETING)
-		until = DT_NOEND;
+		contact.until = DT_NOEND;
 	if (mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation))
-		mkt_count_move(attachment, contact.account, contact.account_null, MKT_ABSENT, until);
-	return store_state(attachment, trigger->tg_trigtuple, trigger->tg_trigslot,
-					   &contact, state, until);
+		count_insert(attachment, slot, &contact, &source);
+	return store_state(attachment, trigger->tg_trigtuple, slot, &contact, state,
+					   from_session ? &source : NULL);
+}
+
+static bool
+created_as_marketing(const MktAttachment *attachment, const Contact *contact,
+					 const MktSource *source)
+{
+	return mkt_tool_creates_marketing(attachment, contact->account, contact->account_null,
+									  TextDatumGetCString(source->type),
+									  source->name_null ? NULL : TextDatumGetCString(source->name));
 }
 
 /* T1, T2, T5, T12: what the statement changed decides what it asks. */
@@ -287,7 +406,7 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 	Contact		after;
 	MktState	from;
 	MktState	to;
-	TimestampTz until;
+	MktSource	source;
 	bool		same_instant;
 	bool		same;
 
@@ -300,37 +419,74 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 		(before.until_null || before.stored_until == after.stored_until) &&
 		same_account(attachment, &before, &after);
 	same = same_instant && same_columns(&before.columns, &after.columns);
-
-	/*
-	 * S1: an instant that has passed makes the row non-marketing first, to be
-	 * brought up to date when it changes, and before it goes to another
-	 * partition, where it arrives as an INSERT.
-	 */
-	if (from == MKT_NON_MARKETING && !before.until_null)
-	{
-		MktColumns	stored = before.columns;
-
-		before.columns = mkt_state_columns(MKT_NON_MARKETING);
-		if (asks_as_non_marketing(trigger, attachment, &stored, &after.columns))
-			same = false;
-		else if (same && trigger->tg_relation->rd_rel->relispartition)
-			same = false;
-	}
+	to = mkt_state_next(from, asks(trigger, attachment, from, &before, &after, &same));
 	if (same)
 		return trigger->tg_newtuple;
 
-	to = mkt_state_next(from, mkt_state_request(before.columns, after.columns));
-	until = to == MKT_NON_MARKETING ? DT_NOBEGIN :
+	source = to == from ? row_source(attachment, trigger->tg_newslot) :
+		update_source(trigger, attachment);
+	after.until = to == MKT_NON_MARKETING ? DT_NOBEGIN :
 		to == MKT_MARKETING ? DT_NOEND : before.until;
 	if (to == MKT_PENDING && (from != MKT_PENDING || !same_instant))
-		until = mkt_account_next_update(attachment, after.account,
-										after.account_null);
-	after.until = until;
+		after.until = mkt_account_next_update(attachment, after.account,
+											  after.account_null);
 	if (trigger->tg_trigger->tgtype & MKT_STATE_COUNTS_TOO)
-		count_update(attachment, &before, &after);
-	read_contact(attachment, trigger->tg_newslot, &after);
-	return store_state(attachment, trigger->tg_newtuple, trigger->tg_newslot, &after,
-					   to, until);
+		count_update(attachment, trigger, &before, &after, &source);
+	return store_state(attachment, trigger->tg_newtuple, trigger->tg_newslot, &after, to,
+					   to == from ? NULL : &source);
+}
+
+/*
+ * What an UPDATE asks of a contact.  S1: an instant that has passed makes the row
+ * non-marketing first, to be brought up to date when it changes, and before it
+ * goes to another partition, where it arrives as an INSERT.
+ */
+static MktRequest
+asks(const TriggerData *trigger, const MktAttachment *attachment, MktState from,
+	 const Contact *before, const Contact *after, bool *same)
+{
+	MktColumns	stored = before->columns;
+	MktColumns	asked = after->columns;
+
+	if (from == MKT_NON_MARKETING && !before->until_null)
+	{
+		stored = mkt_state_columns(MKT_NON_MARKETING);
+		if (asks_as_non_marketing(trigger, attachment, &before->columns, &asked))
+			*same = false;
+		else if (*same && trigger->tg_relation->rd_rel->relispartition)
+			*same = false;
+	}
+	return mkt_state_request(stored, asked);
+}
+
+/*
+ * Who changes a contact: the tool that the statement sets in the row, else the
+ * session's, else nobody knows; what the row said of another change is no answer
+ * (T11, F2).
+ */
+static MktSource
+update_source(const TriggerData *trigger, const MktAttachment *attachment)
+{
+	MktSource	before = row_source(attachment, trigger->tg_trigslot);
+	MktSource	after = row_source(attachment, trigger->tg_newslot);
+	bool		sets_type = sets(trigger, attachment->source_type) ||
+	!same_text(before.type, before.type_null, after.type, after.type_null);
+	bool		sets_name = sets(trigger, attachment->source_name) ||
+	!same_text(before.name, before.name_null, after.name, after.name_null);
+
+	if (!sets_type && !sets_name)
+		return session_source();
+	if (!sets_name)
+		after.name_null = true;
+	return after;
+}
+
+static bool
+same_text(Datum a, bool a_null, Datum b, bool b_null)
+{
+	if (a_null || b_null)
+		return a_null == b_null;
+	return datum_image_eq(a, b, false, -1);
 }
 
 static bool
@@ -394,12 +550,13 @@ same_account(const MktAttachment *attachment, const Contact *a, const Contact *b
 }
 
 /*
- * Writes a state into a row, unless the row says it already.  Returns the row
- * as it came or another one; the slot has the values of the one that came.
+ * Writes a state, and a source where one is given, into a row that does not say
+ * so already.  Returns the row as it came or another one; the slot has the values
+ * of the one that came.
  */
 static HeapTuple
 store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *slot,
-			const Contact *contact, MktState state, TimestampTz until)
+			const Contact *contact, MktState state, const MktSource *source)
 {
 	MktColumns	columns = mkt_state_columns(state);
 	bool		until_null = state != MKT_PENDING;
@@ -409,13 +566,15 @@ store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *sl
 	Datum	   *values;
 	bool	   *nulls;
 
-	if (!contact->columns_null &&
+	if (source && has_source(attachment, slot, source))
+		source = NULL;
+	if (source == NULL && !contact->columns_null &&
 		contact->columns.marketing == columns.marketing &&
 		contact->columns.flag == columns.flag &&
 		contact->until_null == until_null &&
-		(until_null || contact->stored_until == until))
+		(until_null || contact->stored_until == contact->until))
 		return tuple;
-	if (contact->status_null && until_null && ends_before_status(attachment, tuple, desc))
+	if (source == NULL && contact->status_null && until_null && ends_before_status(attachment, tuple, desc))
 		return append_state(attachment, tuple, status, columns.flag);
 
 	slot_getallattrs(slot);
@@ -427,9 +586,26 @@ store_state(const MktAttachment *attachment, HeapTuple tuple, TupleTableSlot *sl
 	nulls[attachment->status - 1] = false;
 	values[attachment->flag - 1] = BoolGetDatum(columns.flag);
 	nulls[attachment->flag - 1] = false;
-	values[attachment->until - 1] = TimestampTzGetDatum(until);
+	values[attachment->until - 1] = TimestampTzGetDatum(contact->until);
 	nulls[attachment->until - 1] = until_null;
+	if (source)
+	{
+		values[attachment->source_type - 1] = source->type;
+		nulls[attachment->source_type - 1] = source->type_null;
+		values[attachment->source_name - 1] = source->name;
+		nulls[attachment->source_name - 1] = source->name_null;
+	}
 	return heap_form_tuple(desc, values, nulls);
+}
+
+static bool
+has_source(const MktAttachment *attachment, TupleTableSlot *slot,
+		   const MktSource *source)
+{
+	MktSource	there = row_source(attachment, slot);
+
+	return same_text(there.type, there.type_null, source->type, source->type_null) &&
+		same_text(there.name, there.name_null, source->name, source->name_null);
 }
 
 /* The row that a statement without any marketing column makes. */

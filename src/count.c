@@ -30,6 +30,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "compat.h"
@@ -143,6 +144,8 @@ typedef struct Writer
 	Relation	by_account;		/* the one to read by; null while a dump is
 								 * restored */
 	TupleTableSlot *slot;
+	MktAppender *history;		/* where moves go that are folded, if anywhere */
+	bool		history_known;
 } Writer;
 
 /* A row of a table of counts. */
@@ -153,7 +156,7 @@ typedef struct Move
 	TimestampTz until;
 	TimestampTz at;				/* MKT_ABSENT: a sum */
 	int64		n;
-}			Move;
+} Move;
 
 /* What folding makes of an account's rows with an instant. */
 typedef struct Total
@@ -162,7 +165,7 @@ typedef struct Total
 	int			nrows;			/* that speak of the instant */
 	bool		folded;			/* none of them is a move, or zero */
 	int64		n;
-}			Total;
+} Total;
 
 static Frame *top_frame = NULL;
 
@@ -175,19 +178,24 @@ static void post(Frame *frame, bool fold);
 static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
-					  const Move * move, Datum account);
+					  const Move *move, Datum account);
+static void set_move(TupleTableSlot *slot, Datum account_name, bool isnull,
+					 const Move *move, Datum account);
 static void insert_index(Relation index, Datum *values, bool *isnull,
 						 Writer *writer);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
-static void note_instant(Total * totals, int *ntotals, TimestampTz until,
-						 const Move * move);
-static Total * find_total(Total * totals, int ntotals, TimestampTz until);
-static bool is_folded(const Total * total);
-static bool delete_row(Writer *writer, Move * move, Snapshot snapshot);
+static void open_history(Writer *writer);
+static void note_instant(Total *totals, int *ntotals, TimestampTz until,
+						 const Move *move);
+static Total *find_total(Total *totals, int ntotals, TimestampTz until);
+static bool is_folded(const Total *total);
+static bool delete_row(Writer *writer, Move *move, Snapshot snapshot);
+static void write_history(Writer *writer, Datum account_name, bool isnull,
+						  const Move *move, Datum account);
 static int	read_moves(Writer *writer, Datum account_name, bool isnull,
-					   Snapshot snapshot, Move * moves);
-static void read_move(TupleTableSlot *slot, Move * move);
+					   Snapshot snapshot, Move *moves);
+static void read_move(TupleTableSlot *slot, Move *move);
 static int64 marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at);
 static Oid	account_index(Relation rel);
 static Relation open_account_index(Relation rel);
@@ -197,9 +205,12 @@ static IndexScanDesc scan_account(Relation rel, Relation index,
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
 static bool sees_account(Oid contacts, Datum account);
+static bool may_have_account(const MktAttachedTable *table, Datum account_name);
+static int64 billable_since(const MktAttachedTable *table, Datum account_name,
+							TimestampTz at, bool *found, Datum *account);
+static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
-						 bool *found, Datum *account);
-static void check_may_read(Oid contacts);
+						 TimestampTz made_until, bool *found, Datum *account);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
 PG_FUNCTION_INFO_V1(mkt_unposted);
@@ -216,14 +227,6 @@ mkt_billable(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	if (at < now)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_PAST_INSTANT),
-				errmsg("mkt.billable() tells the present and the future only"),
-				errdetail("The instant %s has passed; it is %s.",
-						  pstrdup(timestamptz_to_str(at)),
-						  pstrdup(timestamptz_to_str(now))),
-				errhint("SELECT mkt.billable(account);"));
 
 	foreach(cell, mkt_attachment_list())
 	{
@@ -231,26 +234,18 @@ mkt_billable(PG_FUNCTION_ARGS)
 		bool		found = false;
 		Datum		account = (Datum) 0;
 		int64		n = billable_in(table->count_table, PG_GETARG_DATUM(0), at,
-									&found, &account);
+									at < now ? at : DT_NOEND, &found, &account);
 
+		if (at < now && may_have_account(table, PG_GETARG_DATUM(0)))
+			n -= billable_since(table, PG_GETARG_DATUM(0), at, &found, &account);
 		if (!found)
 			continue;
-		check_may_read(table->contacts);
+		mkt_check_may_read(table->contacts);
 		if (check_enable_rls(table->contacts, InvalidOid, true) != RLS_ENABLED ||
 			sees_account(table->contacts, account))
 			billable += n;
 	}
 	PG_RETURN_INT64(billable);
-}
-
-/* Who may read a contacts table, or a column of it, may know its counts. */
-static void
-check_may_read(Oid contacts)
-{
-	if (pg_class_aclcheck(contacts, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_SELECT,
-								  ACLMASK_ANY) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
 }
 
 /*
@@ -277,31 +272,98 @@ sees_account(Oid contacts, Datum account)
 	return sees;
 }
 
+/* Only a table that belongs to another account as a whole surely has none of this one. */
+static bool
+may_have_account(const MktAttachedTable *table, Datum account_name)
+{
+	const MktAttachment *attachment = mkt_attachment_of(table->contacts);
+
+	return attachment->account ||
+		DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID, account_name,
+											 attachment->constant_account));
+}
+
+/* What the moves in a table's history after an instant added to the count at it. */
 static int64
-billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
-			Datum *account)
+billable_since(const MktAttachedTable *table, Datum account_name, TimestampTz at,
+			   bool *found, Datum *account)
+{
+	Relation	rel;
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData keys[2];
+	int64		billable = 0;
+
+	if (at < table->history_since)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_NO_HISTORY),
+				errmsg("the counts of table %s at %s are not known",
+					   mkt_qualified_name(table->contacts), pstrdup(timestamptz_to_str(at))),
+				TIMESTAMP_NOT_FINITE(table->history_since) ?
+				errdetail("It keeps no history.") :
+				errdetail("Its history begins at %s.",
+						  pstrdup(timestamptz_to_str(table->history_since))),
+				errhint("SELECT contacts, history_since, history_kept FROM mkt.attachment;"));
+
+	rel = table_open(table->count_history, AccessShareLock);
+	index = open_account_index(rel);
+	slot = table_slot_create(rel, NULL);
+	scan = mkt_index_beginscan(rel, index, GetActiveSnapshot(), lengthof(keys));
+	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   index->rd_indcollation[0], F_TEXTEQ, account_name);
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT,
+				TimestampTzGetDatum(at));
+	index_rescan(scan, keys, lengthof(keys), NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		Move		move;
+
+		read_move(slot, &move);
+		billable += marketing_at(move.was, move.until, move.n, at);
+		note_account(slot, found, account);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return billable;
+}
+
+static void
+note_account(TupleTableSlot *slot, bool *found, Datum *account)
+{
+	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, CNT_ACCOUNT - 1);
+	bool		isnull;
+
+	if (!*found)
+		*account = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull), att->attbyval,
+							 att->attlen);
+	*found = true;
+}
+
+/* Those that are marketing at an instant, by the moves made until another one. */
+static int64
+billable_in(Oid count_table, Datum account_name, TimestampTz at,
+			TimestampTz made_until, bool *found, Datum *account)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
 	IndexScanDesc scan = scan_account(rel, index, account_name, false,
 									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
 	int64		billable = 0;
-	Move		move;
 	Sum		   *sum;
 	FrameIterator it;
 
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
-		bool		isnull;
+		Move		move;
 
-		if (!*found)
-			*account = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
-								 att->attbyval, att->attlen);
-		*found = true;
+		note_account(slot, found, account);
 		read_move(slot, &move);
-		billable += marketing_at(move.was, move.until, move.n, at);
+		if (move.at <= made_until)
+			billable += marketing_at(move.was, move.until, move.n, at);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
@@ -313,7 +375,8 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at, bool *found,
 			continue;
 		*account = sum->key.account.account;
 		*found = true;
-		billable += marketing_at(sum->key.was, sum->key.until, sum->n, at);
+		if (sum->key.at <= made_until)
+			billable += marketing_at(sum->key.was, sum->key.until, sum->n, at);
 	}
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
@@ -531,6 +594,8 @@ open_writer(Writer *writer, Oid count_table)
 		return false;
 	writer->indexes = NIL;
 	writer->by_account = NULL;
+	writer->history = NULL;
+	writer->history_known = false;
 	indexes = RelationGetIndexList(writer->rel);
 	foreach(cell, indexes)
 	{
@@ -563,13 +628,15 @@ close_writer(Writer *writer)
 	ExecDropSingleTupleTableSlot(writer->slot);
 	foreach(cell, writer->indexes)
 		index_close(lfirst(cell), NoLock);
+	if (writer->history)
+		mkt_append_close(writer->history);
 	list_free(writer->indexes);
 	table_close(writer->rel, NoLock);
 	writer->rel = NULL;
 }
 
 static void
-write_row(Writer *writer, Datum account_name, bool isnull, const Move * move,
+write_row(Writer *writer, Datum account_name, bool isnull, const Move *move,
 		  Datum account)
 {
 	TupleTableSlot *slot = writer->slot;
@@ -578,18 +645,8 @@ write_row(Writer *writer, Datum account_name, bool isnull, const Move * move,
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, CNT_COLUMNS * sizeof(bool));
-	values[CNT_ACCOUNT_NAME - 1] = account_name;
-	values[CNT_WAS - 1] = TimestampTzGetDatum(move->was);
-	values[CNT_UNTIL - 1] = TimestampTzGetDatum(move->until);
-	values[CNT_N - 1] = Int64GetDatum(move->n);
-	values[CNT_AT - 1] = TimestampTzGetDatum(move->at);
-	values[CNT_ACCOUNT - 1] = account;
+	set_move(slot, account_name, isnull, move, account);
 	values[CNT_LANE - 1] = Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
-	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
-	slot->tts_isnull[CNT_WAS - 1] = move->was == MKT_ABSENT;
-	slot->tts_isnull[CNT_UNTIL - 1] = move->until == MKT_ABSENT;
-	slot->tts_isnull[CNT_AT - 1] = move->at == MKT_ABSENT;
-	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
 
@@ -605,6 +662,26 @@ write_row(Writer *writer, Datum account_name, bool isnull, const Move * move,
 		else if (move->until != MKT_ABSENT && !TIMESTAMP_NOT_FINITE(move->until))
 			insert_index(index, &values[CNT_UNTIL - 1], &(bool) {false}, writer);
 	}
+}
+
+/* The columns that counts and their history have in common. */
+static void
+set_move(TupleTableSlot *slot, Datum account_name, bool isnull, const Move *move,
+		 Datum account)
+{
+	Datum	   *values = slot->tts_values;
+
+	values[CNT_ACCOUNT_NAME - 1] = account_name;
+	values[CNT_WAS - 1] = TimestampTzGetDatum(move->was);
+	values[CNT_UNTIL - 1] = TimestampTzGetDatum(move->until);
+	values[CNT_N - 1] = Int64GetDatum(move->n);
+	values[CNT_AT - 1] = TimestampTzGetDatum(move->at);
+	values[CNT_ACCOUNT - 1] = account;
+	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
+	slot->tts_isnull[CNT_WAS - 1] = move->was == MKT_ABSENT;
+	slot->tts_isnull[CNT_UNTIL - 1] = move->until == MKT_ABSENT;
+	slot->tts_isnull[CNT_AT - 1] = move->at == MKT_ABSENT;
+	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
 }
 
 static void
@@ -631,6 +708,7 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 
 	if (writer->by_account == NULL)
 		return;
+	open_history(writer);
 	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
 								GetTransactionSnapshot() : GetLatestSnapshot());
 	moves = palloc(FOLD_ROWS * sizeof(Move));
@@ -649,6 +727,8 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 		if ((is_folded(was) && is_folded(until)) ||
 			!delete_row(writer, &moves[i], snapshot))
 			continue;
+		if (moves[i].at != MKT_ABSENT)
+			write_history(writer, account_name, isnull, &moves[i], account);
 		if (was)
 			was->n -= moves[i].n;
 		if (until)
@@ -668,8 +748,27 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	UnregisterSnapshot(snapshot);
 }
 
+/* Where the table of counts has a history, and is folded for the first time. */
 static void
-note_instant(Total * totals, int *ntotals, TimestampTz until, const Move * move)
+open_history(Writer *writer)
+{
+	ListCell   *cell;
+
+	if (writer->history_known)
+		return;
+	writer->history_known = true;
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		if (table->count_table == RelationGetRelid(writer->rel) &&
+			!TIMESTAMP_NOT_FINITE(table->history_since))
+			writer->history = mkt_append_open(table->count_history);
+	}
+}
+
+static void
+note_instant(Total *totals, int *ntotals, TimestampTz until, const Move *move)
 {
 	Total	   *total = find_total(totals, *ntotals, until);
 
@@ -688,7 +787,7 @@ note_instant(Total * totals, int *ntotals, TimestampTz until, const Move * move)
 }
 
 static Total *
-find_total(Total * totals, int ntotals, TimestampTz until)
+find_total(Total *totals, int ntotals, TimestampTz until)
 {
 	for (int i = 0; i < ntotals; i++)
 		if (totals[i].until == until)
@@ -698,13 +797,13 @@ find_total(Total * totals, int ntotals, TimestampTz until)
 
 /* Nothing to fold for an instant; neither is there for none. */
 static bool
-is_folded(const Total * total)
+is_folded(const Total *total)
 {
 	return total == NULL || (total->folded && total->nrows == 1);
 }
 
 static bool
-delete_row(Writer *writer, Move * move, Snapshot snapshot)
+delete_row(Writer *writer, Move *move, Snapshot snapshot)
 {
 	TM_FailureData failure;
 
@@ -713,9 +812,22 @@ delete_row(Writer *writer, Move * move, Snapshot snapshot)
 							  false) == TM_Ok;
 }
 
+static void
+write_history(Writer *writer, Datum account_name, bool isnull, const Move *move,
+			  Datum account)
+{
+	TupleTableSlot *slot;
+
+	if (writer->history == NULL)
+		return;
+	slot = mkt_append_slot(writer->history);
+	set_move(slot, account_name, isnull, move, account);
+	mkt_append_row(writer->history);
+}
+
 static int
 read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
-		   Move * moves)
+		   Move *moves)
 {
 	IndexScanDesc scan = scan_account(writer->rel, writer->by_account, account_name,
 									  isnull, snapshot);
@@ -730,7 +842,7 @@ read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
 }
 
 static void
-read_move(TupleTableSlot *slot, Move * move)
+read_move(TupleTableSlot *slot, Move *move)
 {
 	bool		isnull;
 
@@ -786,8 +898,9 @@ open_account_index(Relation rel)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("%s has lost an index", name),
-				errhint("CREATE INDEX ON %s (account_name, lane) WITH (deduplicate_items = off);",
-						name));
+				errhint(RelationGetNumberOfAttributes(rel) >= CNT_LANE ?
+						"CREATE INDEX ON %s (account_name, lane) WITH (deduplicate_items = off);" :
+						"CREATE INDEX ON %s (account_name, at);", name));
 	return index_open(index, AccessShareLock);
 }
 

@@ -14,13 +14,15 @@
 #define ERRCODE_MKT_CANNOT_ATTACH			MAKE_SQLSTATE('M','K','0','0','2')
 /* rule W2: the number of contacts differs from the one that was expected */
 #define ERRCODE_MKT_NOT_AS_EXPECTED			MAKE_SQLSTATE('M','K','0','0','3')
-/* the instant lies in the past, where the present counts say nothing */
-#define ERRCODE_MKT_PAST_INSTANT			MAKE_SQLSTATE('M','K','0','0','4')
 /* rule T8: something else made a marketing contact non-marketing at once */
 #define ERRCODE_MKT_DEMOTED_AT_ONCE			MAKE_SQLSTATE('M','K','0','0','5')
 /* contacts cannot be named by one key each, or belong to no single account */
 #define ERRCODE_MKT_AMBIGUOUS_KEY			MAKE_SQLSTATE('M','K','0','0','6')
 /* a trigger function or a command was called where it cannot work */
 #define ERRCODE_MKT_WRONG_CALL				MAKE_SQLSTATE('M','K','0','0','7')
+/* the history of a table does not reach so far back, or is off */
+#define ERRCODE_MKT_NO_HISTORY				MAKE_SQLSTATE('M','K','0','0','8')
+/* rule F1: the default of this tool cannot be changed */
+#define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
 
 #endif							/* MKT_ERRORS_H */

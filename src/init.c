@@ -17,6 +17,9 @@ _PG_init(void)
 	mkt_setting_init();
 	mkt_attachment_init();
 	mkt_account_init();
+	mkt_tool_init();
 	mkt_count_init();
+	mkt_batch_init();
+	mkt_change_init();
 	mkt_shortcut_init();
 }

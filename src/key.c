@@ -8,8 +8,10 @@
  */
 #include "mktcontacts.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "errors.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -99,4 +101,61 @@ mkt_key_account_condition(const MktAttachment *attachment, const char *parameter
 						parameter);
 	return psprintf(" AND %s OPERATOR(pg_catalog.=) %s", parameter,
 					quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
+}
+
+/* The account of a contact, called c, as text. */
+const char *
+mkt_key_account_text(const MktAttachment *attachment)
+{
+	if (attachment->account)
+		return psprintf("c.%s::pg_catalog.text",
+						mkt_attachment_column(attachment, attachment->account));
+	return quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
+}
+
+/* Whether the caller sees a contact, by key and perhaps account (0: any). */
+bool
+mkt_key_is_visible(const MktAttachment *attachment, Datum key, Datum account)
+{
+	Oid			types[] = {
+		get_atttype(attachment->contacts, attachment->keys[0]), attachment->account_type
+	};
+	Datum		values[] = {key, account};
+
+	if (SPI_execute_with_args(psprintf("SELECT FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+									   mkt_qualified_name(attachment->contacts),
+									   mkt_attachment_column(attachment, attachment->keys[0]),
+									   account ? mkt_key_account_condition(attachment, "$2") : ""),
+							  2, types, values, account ? "  " : " n", true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for a contact");
+	return SPI_processed > 0;
+}
+
+static int
+index_key_count(Oid indexid)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	int			n = index->rd_index->indnkeyatts;
+
+	index_close(index, AccessShareLock);
+	return n;
+}
+
+/* Whether keys alone do not tell contacts apart: the account is in the primary key. */
+bool
+mkt_key_needs_account(const MktAttachment *attachment)
+{
+	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
+	bool		needs = attachment->account && attachment->nkeys > 0 &&
+	!(attachment->nkeys == 1 && mkt_attachment_unique(rel, attachment->keys[0]));
+
+	if (needs)
+	{
+		RelationGetIndexList(rel);
+		needs = OidIsValid(rel->rd_pkindex) &&
+			index_key_count(rel->rd_pkindex) != attachment->nkeys;
+	}
+	relation_close(rel, AccessShareLock);
+	return needs;
 }

@@ -6,10 +6,13 @@
  *
  *	1 state.c update_date.c			pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
- *	3 account.c count.c				an account's update date; sums per account
+ *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
+ *	3 account.c tool.c				an account's update dates; what tools create
+ *	3 count.c batch.c change.c		sums per account; batches; history
+ *	3 satellite.c					the tables for these
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c							contacts named by key
- *	5 attach.c set_status.c merge.c apply.c verify.c	what users call
+ *	5 attach.c set_status.c merge.c undo.c history.c apply.c verify.c	what users call
  *	6 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -23,6 +26,7 @@
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "pgtime.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
@@ -92,6 +96,9 @@ extern bool mkt_update_date_next_renewal(const MktCycle *cycle,
 /* ---- setting.c ---- */
 
 extern uint64 mkt_clock_moves;
+extern char *mkt_source_type;
+extern char *mkt_source_name;
+extern char *mkt_batch;
 
 extern TimestampTz mkt_now(void);
 extern void mkt_setting_init(void);
@@ -109,6 +116,7 @@ extern Oid	mkt_relation(const char *name);
 extern Oid	mkt_extension_owner(void);
 extern Oid	mkt_owner_of(Oid relid);
 extern void mkt_check_owner(Oid relid);
+extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern void mkt_act_again_as(MktRights rights);
 
@@ -121,6 +129,7 @@ typedef struct MktAttachment
 	bool		valid;
 	Oid			contacts;		/* the attached table: relid or an ancestor */
 	Oid			count_table;	/* its counts */
+	Oid			history;		/* invalid while it keeps none */
 	AttrNumber	account;		/* 0: the whole table belongs to one account */
 	Datum		constant_account;	/* then this, as text */
 	AttrNumber	status;
@@ -130,6 +139,8 @@ typedef struct MktAttachment
 	AttrNumber	source_name;
 	int			nkeys;
 	AttrNumber	keys[INDEX_MAX_KEYS];
+	int16		key_len[INDEX_MAX_KEYS];
+	bool		key_by_value[INDEX_MAX_KEYS];
 	Oid			account_type;
 	int16		account_len;
 	bool		account_by_value;
@@ -145,6 +156,9 @@ typedef struct MktAttachedTable
 	Oid			count_table;
 	bool		counted;		/* its non-marketing contacts are counted */
 	bool		filled;			/* already_marketing is done, or was not asked */
+	Oid			history;
+	Oid			count_history;
+	TimestampTz history_since;	/* infinity: it keeps none */
 } MktAttachedTable;
 
 #define MKT_TRIGGER_STATE		"mkt_10_state"
@@ -157,7 +171,9 @@ typedef struct MktAttachedTable
 extern MktAttachment *mkt_attachment_of(Oid relid);
 extern MktAttachment *mkt_attachment_find(Oid relid);
 extern List *mkt_attachment_list(void);
+extern MktAttachedTable *mkt_attachment_table(Oid contacts);
 extern bool mkt_attachment_is_marketing(Oid status);
+extern Oid	mkt_attachment_status(bool marketing);
 extern bool mkt_attachment_unique(Relation rel, AttrNumber column);
 extern char *mkt_attachment_column(const MktAttachment *attachment,
 								   AttrNumber column);
@@ -217,6 +233,98 @@ mkt_account_key_equal(const MktAccountKey *a, const MktAccountKey *b)
 		 datum_image_eq(a->account, b->account, a->by_value, a->len));
 }
 
+/* ---- tool.c ---- */
+
+extern bool mkt_tool_creates_marketing(const MktAttachment *attachment,
+									   Datum account, bool isnull,
+									   const char *tool, const char *source_name);
+extern void mkt_tool_init(void);
+
+/* ---- append.c: rows into the extension's own tables ---- */
+
+typedef struct MktAppender MktAppender;
+
+extern MktAppender *mkt_append_open(Oid relid);
+extern TupleTableSlot *mkt_append_slot(MktAppender *appender);
+extern void mkt_append_row(MktAppender *appender);
+extern void mkt_append_close(MktAppender *appender);
+
+/* ---- query.c ---- */
+
+extern void mkt_query_run(const char *command,...) pg_attribute_printf(1, 2);
+extern void mkt_query_return(FunctionCallInfo fcinfo);
+
+/* ---- partition.c: the partitions of a history ---- */
+
+typedef struct MktPartition
+{
+	Oid			relid;
+	TimestampTz from;			/* this and later */
+	TimestampTz to;				/* not this */
+}			MktPartition;
+
+extern MktPartition mkt_partition_for(Oid history, TimestampTz at);
+extern List *mkt_partition_before(Oid history, TimestampTz end);
+extern Oid	mkt_partition_rest(Oid history);
+
+/* ---- batch.c: what belongs together ---- */
+
+/* What becomes of contacts that are to be set, in the order of reports. */
+typedef enum MktOutcome
+{
+	MKT_CHANGED, MKT_ALREADY, MKT_STAYS_PENDING, MKT_NOT_FOUND, MKT_PARKED,
+	MKT_OUTCOMES
+} MktOutcome;
+
+extern int64 mkt_batch_current(Oid contacts, bool *is_call);
+extern int64 mkt_batch_begin(Oid contacts);
+extern void mkt_batch_end(void);
+extern void mkt_batch_report(int64 batch, Oid contacts, const char *action,
+							 const int64 *outcome, Datum source_type,
+							 Datum source_name);
+extern void mkt_batch_add(int64 batch, Oid contacts, int64 changed);
+extern void mkt_batch_init(void);
+
+/* ---- change.c: history ---- */
+
+/* Who says that a contact is what it is (T11); null where nobody says. */
+typedef struct MktSource
+{
+	Datum		type;			/* text */
+	Datum		name;
+	bool		type_null;
+	bool		name_null;
+} MktSource;
+
+/* What happened to a contact. */
+typedef struct MktChange
+{
+	TimestampTz was;			/* marketing until; MKT_ABSENT: not there */
+	TimestampTz until;
+	Datum		account;		/* after it, or at the end */
+	bool		account_null;
+	bool		moved;			/* from this account */
+	Datum		from_account;
+	bool		from_account_null;
+	MktSource	source;
+	MktSource	from_source;
+} MktChange;
+
+extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
+							const MktChange *change);
+extern void mkt_change_post(void);
+extern void mkt_change_init(void);
+
+/* ---- satellite.c: the tables beside a contacts table ---- */
+
+extern void mkt_satellite_create(Oid contacts, AttrNumber account_column, int nkeys,
+								 const AttrNumber *keys, MktAttachedTable *table);
+extern const char *mkt_satellite_key(int i);
+extern void mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at);
+extern void mkt_satellite_expire(const MktAttachedTable *table);
+extern void mkt_satellite_truncate(const MktAttachedTable *table);
+extern void mkt_satellite_drop(const MktAttachedTable *table);
+
 /* ---- contact.c, shortcut.c ---- */
 
 /* In a statement's own copy of mkt_10_state's type: the trigger counts, too. */
@@ -231,6 +339,10 @@ extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
+extern bool mkt_key_needs_account(const MktAttachment *attachment);
+extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
+							   Datum account);
+extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
 

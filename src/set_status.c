@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * set_status.c
- *	  mkt.set_marketing() and mkt.set_non_marketing(): many contacts by key,
- *	  with a report (rules T1, T2, W1, W2).
+ *	  mkt.set_marketing(), mkt.set_non_marketing() and mkt.record_activity(): many
+ *	  contacts by key, with a report (rules T1, T2, F1, W1, W2).
  *
  * One statement locks the contacts in the order of their keys, sees their
  * state, updates those that will change and counts the rest.  It runs with the
@@ -23,140 +23,190 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-/* The arguments of both functions, and the report, by position. */
-enum
+/* What is asked of the contacts. */
+typedef enum Request
 {
-	ARG_CONTACTS, ARG_KEYS, ARG_ACCOUNT, ARG_EXPECTED, ARG_SOURCE_TYPE,
-	ARG_SOURCE_NAME
-};
+	SET_MARKETING, SET_NON_MARKETING, RECORD_ACTIVITY
+}			Request;
 
-enum
+/* A call, with what its query needs. */
+typedef struct Call
 {
-	REPORT_CHANGED, REPORT_ALREADY, REPORT_PENDING, REPORT_NOT_FOUND,
-	REPORT_PARKED, REPORT_COLUMNS
-};
+	Request		request;
+	const char *function;
+	MktAttachment *attachment;
+	ArrayType  *keys;
+	Datum		account;		/* text; 0 where not given */
+	Datum		source_type;
+	Datum		source_name;
+	Datum		expected;
+	bool		has_expected;
+	int64		outcome[MKT_OUTCOMES];
+	int64		kept;			/* that the tool does not promote */
+}			Call;
 
-static Datum set_status(FunctionCallInfo fcinfo, bool marketing);
-static char *build_query(const MktAttachment *attachment, bool marketing,
-						 bool has_account, bool has_source);
-static void run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment,
-					  bool marketing, int64 report[REPORT_COLUMNS]);
-static void check_expected(FunctionCallInfo fcinfo, int64 changed);
-static int64 note_batch(FunctionCallInfo fcinfo, bool marketing,
-						const int64 report[REPORT_COLUMNS]);
+static Datum set_status(FunctionCallInfo fcinfo, Call * call);
+static Datum argument(FunctionCallInfo fcinfo, int argno);
+static void check_call(const Call * call);
+static void run_query(Call * call);
+static char *build_query(const Call * call);
+static const char *changes(Request request);
+static void check_expected(const Call * call);
+static Datum report(FunctionCallInfo fcinfo, const Call * call, int64 batch);
 
 PG_FUNCTION_INFO_V1(mkt_set_marketing);
 PG_FUNCTION_INFO_V1(mkt_set_non_marketing);
+PG_FUNCTION_INFO_V1(mkt_record_activity);
 
+/* mkt.set_marketing(contacts, keys, account, expected, source_type, source_name) */
 Datum
 mkt_set_marketing(PG_FUNCTION_ARGS)
 {
-	return set_status(fcinfo, true);
+	Call		call = {.request = SET_MARKETING,.function = "set_marketing"};
+
+	return set_status(fcinfo, &call);
 }
 
+/* mkt.set_non_marketing(the same) */
 Datum
 mkt_set_non_marketing(PG_FUNCTION_ARGS)
 {
-	return set_status(fcinfo, false);
+	Call		call = {.request = SET_NON_MARKETING,.function = "set_non_marketing"};
+
+	return set_status(fcinfo, &call);
+}
+
+/* mkt.record_activity(contacts, keys, source_type, source_name, account) */
+Datum
+mkt_record_activity(PG_FUNCTION_ARGS)
+{
+	Call		call = {.request = RECORD_ACTIVITY,.function = "record_activity"};
+
+	return set_status(fcinfo, &call);
 }
 
 static Datum
-set_status(FunctionCallInfo fcinfo, bool marketing)
+set_status(FunctionCallInfo fcinfo, Call * call)
 {
-	MktAttachment *attachment;
-	TupleDesc	desc;
-	int64		report[REPORT_COLUMNS] = {0};
-	Datum		values[1 + REPORT_COLUMNS];
-	bool		nulls[1 + REPORT_COLUMNS] = {false};
+	bool		activity = call->request == RECORD_ACTIVITY;
+	int64		batch;
 
-	if (PG_ARGISNULL(ARG_CONTACTS) || PG_ARGISNULL(ARG_KEYS))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("contacts and keys must not be null"),
-				errhint("SELECT mkt.%s('crm.contact', ARRAY[7, 8, 9]);",
-						marketing ? "set_marketing" : "set_non_marketing"));
-	if (PG_ARGISNULL(ARG_SOURCE_TYPE) && !PG_ARGISNULL(ARG_SOURCE_NAME))
+				errhint("SELECT mkt.%s('crm.contact', ARRAY[7, 8, 9]%s);", call->function,
+						activity ? ", 'form_submission'" : ""));
+	call->attachment = mkt_attachment_of(PG_GETARG_OID(0));
+	call->keys = PG_GETARG_ARRAYTYPE_P(1);
+	call->account = argument(fcinfo, activity ? 4 : 2);
+	call->has_expected = !activity && !PG_ARGISNULL(3);
+	call->expected = call->has_expected ? PG_GETARG_DATUM(3) : (Datum) 0;
+	call->source_type = argument(fcinfo, activity ? 2 : 4);
+	call->source_name = argument(fcinfo, activity ? 3 : 5);
+	check_call(call);
+
+	SPI_connect();
+	batch = mkt_batch_begin(call->attachment->contacts);
+	PG_TRY();
+	{
+		run_query(call);
+	}
+	PG_FINALLY();
+	{
+		mkt_batch_end();
+	}
+	PG_END_TRY();
+	check_expected(call);
+	mkt_batch_report(batch, call->attachment->contacts, call->function, call->outcome,
+					 call->source_type, call->source_name);
+	SPI_finish();
+	return report(fcinfo, call, batch);
+}
+
+static Datum
+argument(FunctionCallInfo fcinfo, int argno)
+{
+	return PG_ARGISNULL(argno) ? (Datum) 0 : PG_GETARG_DATUM(argno);
+}
+
+static void
+check_call(const Call * call)
+{
+	if (!call->source_type && call->source_name)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("source_name needs source_type"),
 				errhint("Name the tool, too: source_type => 'user', source_name => '%s'.",
-						text_to_cstring(PG_GETARG_TEXT_PP(ARG_SOURCE_NAME))));
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	attachment = mkt_attachment_of(PG_GETARG_OID(ARG_CONTACTS));
-	mkt_key_check_rights(attachment->contacts);
-	mkt_key_check(attachment, !PG_ARGISNULL(ARG_ACCOUNT));
-
-	SPI_connect();
-	run_query(fcinfo, attachment, marketing, report);
-	check_expected(fcinfo, report[REPORT_CHANGED]);
-	values[0] = Int64GetDatum(note_batch(fcinfo, marketing, report));
-	SPI_finish();
-
-	for (int i = 0; i < REPORT_COLUMNS; i++)
-		values[1 + i] = Int64GetDatum(report[i]);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+						TextDatumGetCString(call->source_name)));
+	if (!call->source_type && call->request == RECORD_ACTIVITY)
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("source_type must not be null"),
+				errhint("Name the tool that met the contacts; SELECT tool FROM mkt.tool;"));
+	mkt_key_check_rights(call->attachment->contacts);
+	mkt_key_check(call->attachment, call->account != (Datum) 0);
 }
 
 static void
-run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment, bool marketing,
-		  int64 report[REPORT_COLUMNS])
+run_query(Call * call)
 {
-	bool		has_source = !PG_ARGISNULL(ARG_SOURCE_TYPE);
-	bool		has_account = !PG_ARGISNULL(ARG_ACCOUNT);
+	const MktAttachment *attachment = call->attachment;
 	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
 	Oid			types[] = {
 		get_array_type(key_type), TIMESTAMPTZOID, attachment->account_type, TEXTOID,
 		TEXTOID
 	};
 	Datum		values[] = {
-		mkt_key_convert_array(PG_GETARG_ARRAYTYPE_P(ARG_KEYS), key_type),
+		mkt_key_convert_array(call->keys, key_type),
 		TimestampTzGetDatum(mkt_now()),
-		has_account ? mkt_key_convert(PG_GETARG_DATUM(ARG_ACCOUNT), TEXTOID, attachment->account_type) : (Datum) 0,
-		PG_GETARG_DATUM(ARG_SOURCE_TYPE), PG_GETARG_DATUM(ARG_SOURCE_NAME)
+		call->account ? mkt_key_convert(call->account, TEXTOID, attachment->account_type) : (Datum) 0,
+		call->source_type, call->source_name
 	};
 	char		nulls[] = {
-		' ', ' ', has_account ? ' ' : 'n', has_source ? ' ' : 'n',
-		PG_ARGISNULL(ARG_SOURCE_NAME) ? 'n' : ' '
+		' ', ' ', call->account ? ' ' : 'n', call->source_type ? ' ' : 'n',
+		call->source_name ? ' ' : 'n'
 	};
-	char	   *query = build_query(attachment, marketing, has_account, has_source);
+	int64	   *counted[] = {
+		&call->outcome[MKT_CHANGED], &call->outcome[MKT_ALREADY],
+		&call->outcome[MKT_STAYS_PENDING], &call->outcome[MKT_NOT_FOUND], &call->kept
+	};
 
-	if (SPI_execute_with_args(query, lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args(build_query(call), lengthof(types), types, values, nulls,
+							  false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not set contacts' status");
-	for (int i = 0; i < REPORT_PARKED; i++)
+	for (size_t i = 0; i < lengthof(counted); i++)
 	{
 		bool		isnull;
 
-		report[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-												SPI_tuptable->tupdesc, i + 1, &isnull));
+		*counted[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+												  SPI_tuptable->tupdesc, i + 1, &isnull));
 	}
 }
 
-/*
- * $1 keys, $2 now, $3 account, $4 and $5 source.  A contact that is pending
- * when it is set as marketing changes; one that is pending when it is set as
- * non-marketing stays so.
- */
+/* $1 keys, $2 now, $3 account, $4 and $5 source. */
 static char *
-build_query(const MktAttachment *attachment, bool marketing, bool has_account,
-			bool has_source)
+build_query(const Call * call)
 {
+	const MktAttachment *attachment = call->attachment;
+	bool		marketing = call->request != SET_NON_MARKETING;
 	const char *name = mkt_qualified_name(attachment->contacts);
 	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
 	const char *status = mkt_attachment_column(attachment, attachment->status);
 	const char *flag = mkt_attachment_column(attachment, attachment->flag);
 	const char *until = mkt_attachment_column(attachment, attachment->until);
-	const char *account = "";
+	const char *account = call->account ? mkt_key_account_condition(attachment, "$3") : "";
 	const char *source = "";
+	const char *promotes = "true";
 	StringInfoData query;
 
-	if (has_account)
-		account = mkt_key_account_condition(attachment, "$3");
-	if (has_source)
+	if (call->source_type)
 		source = psprintf(", %s = $4, %s = $5",
 						  mkt_attachment_column(attachment, attachment->source_type),
 						  mkt_attachment_column(attachment, attachment->source_name));
+	if (call->request == RECORD_ACTIVITY)
+		promotes = psprintf("mkt.promotes(%s, $4, $5)",
+							mkt_key_account_text(attachment));
 
 	initStringInfo(&query);
 	appendStringInfo(&query,
@@ -164,10 +214,11 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 					 "SELECT DISTINCT k FROM pg_catalog.unnest($1) AS k"
 					 "), found AS MATERIALIZED ("
 					 "SELECT c.%s AS k, c.%s AS flag, "
-					 "c.%s OPERATOR(pg_catalog.=) 'marketing' AND (c.%s IS NULL OR c.%s OPERATOR(pg_catalog.>) $2) AS marketing "
+					 "c.%s OPERATOR(pg_catalog.=) 'marketing' AND (c.%s IS NULL OR c.%s OPERATOR(pg_catalog.>) $2) AS marketing, "
+					 "%s AS promotes "
 					 "FROM %s AS c JOIN asked AS a ON c.%s OPERATOR(pg_catalog.=) a.k%s ORDER BY 1 FOR NO KEY UPDATE OF c"
 					 "), ",
-					 key, flag, status, until, until, name, key, account);
+					 key, flag, status, until, until, promotes, name, key, account);
 	appendStringInfo(&query,
 					 "changed AS ("
 					 "UPDATE %s AS c SET %s = '%s', %s = %s%s FROM found AS f "
@@ -175,80 +226,70 @@ build_query(const MktAttachment *attachment, bool marketing, bool has_account,
 					 ") ",
 					 name, status, marketing ? "marketing" : "non_marketing",
 					 flag, marketing ? "false" : "true", source, key, account,
-					 marketing ? "(f.flag OR NOT f.marketing)" : "f.marketing AND NOT f.flag");
+					 changes(call->request));
 	appendStringInfo(&query,
 					 "SELECT (SELECT pg_catalog.count(*) FROM changed), "
 					 "pg_catalog.count(*) FILTER (WHERE %s), "
 					 "pg_catalog.count(*) FILTER (WHERE %s), "
-					 "(SELECT pg_catalog.count(*) FROM asked) OPERATOR(pg_catalog.-) pg_catalog.count(*) "
+					 "(SELECT pg_catalog.count(*) FROM asked) OPERATOR(pg_catalog.-) pg_catalog.count(*), "
+					 "pg_catalog.count(*) FILTER (WHERE NOT f.marketing AND NOT f.promotes) "
 					 "FROM found AS f",
 					 marketing ? "f.marketing AND NOT f.flag" : "NOT f.marketing",
-					 marketing ? "false" : "f.marketing AND f.flag");
+					 call->request == SET_MARKETING ? "false" : "f.marketing AND f.flag");
 	return query.data;
+}
+
+/*
+ * Which contacts change.  One that is pending when it is set as marketing does;
+ * one that is pending when it is set as non-marketing, or when a tool meets it
+ * again, stays so.
+ */
+static const char *
+changes(Request request)
+{
+	switch (request)
+	{
+		case SET_MARKETING:
+			return "(f.flag OR NOT f.marketing)";
+		case SET_NON_MARKETING:
+			return "f.marketing AND NOT f.flag";
+		case RECORD_ACTIVITY:
+			return "NOT f.marketing AND f.promotes";
+	}
+	return NULL;
 }
 
 /* W2: who says how many expects just so many to change. */
 static void
-check_expected(FunctionCallInfo fcinfo, int64 changed)
+check_expected(const Call * call)
 {
-	int64		expected;
+	int64		changed = call->outcome[MKT_CHANGED];
+	int64		expected = DatumGetInt64(call->expected);
 
-	if (PG_ARGISNULL(ARG_EXPECTED))
+	if (!call->has_expected || changed == expected)
 		return;
-	expected = PG_GETARG_INT64(ARG_EXPECTED);
-	if (changed != expected)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_NOT_AS_EXPECTED),
-				errmsg("the number of contacts is not the expected one"),
-				errdetail_plural("%lld contact would change, %lld expected; nothing was changed.",
-								 "%lld contacts would change, %lld expected; nothing was changed.",
-								 (unsigned long) changed,
-								 (long long) changed, (long long) expected),
-				errhint("Look at the keys again, or pass expected => %lld.",
-						(long long) changed));
+	ereport(ERROR,
+			errcode(ERRCODE_MKT_NOT_AS_EXPECTED),
+			errmsg("the number of contacts is not the expected one"),
+			errdetail_plural("%lld contact would change, %lld expected; nothing was changed.",
+							 "%lld contacts would change, %lld expected; nothing was changed.",
+							 (unsigned long) changed,
+							 (long long) changed, (long long) expected),
+			errhint("Look at the keys again, or pass expected => %lld.",
+					(long long) changed));
 }
 
-/* Every call is a batch, and mkt.batch keeps its report. */
-static int64
-note_batch(FunctionCallInfo fcinfo, bool marketing,
-		   const int64 report[REPORT_COLUMNS])
+static Datum
+report(FunctionCallInfo fcinfo, const Call * call, int64 batch)
 {
-	Oid			types[] = {
-		OIDOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID,
-		TEXTOID, NAMEOID
-	};
-	Datum		values[] = {
-		PG_GETARG_DATUM(ARG_CONTACTS),
-		CStringGetTextDatum(marketing ? "set_marketing" : "set_non_marketing"),
-		Int64GetDatum(report[REPORT_CHANGED]),
-		Int64GetDatum(report[REPORT_ALREADY]),
-		Int64GetDatum(report[REPORT_PENDING]),
-		Int64GetDatum(report[REPORT_NOT_FOUND]),
-		Int64GetDatum(report[REPORT_PARKED]),
-		PG_GETARG_DATUM(ARG_SOURCE_TYPE),
-		PG_GETARG_DATUM(ARG_SOURCE_NAME),
-		DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)))
-	};
-	char		nulls[lengthof(values)];
-	MktRights	rights;
-	bool		isnull;
-	int64		batch;
+	Datum		values[1 + MKT_OUTCOMES + 1] = {Int64GetDatum(batch)};
+	bool		nulls[lengthof(values)] = {false};
+	TupleDesc	desc;
 
-	memset(nulls, ' ', sizeof(nulls));
-	if (PG_ARGISNULL(ARG_SOURCE_TYPE))
-		nulls[7] = 'n';
-	if (PG_ARGISNULL(ARG_SOURCE_NAME))
-		nulls[8] = 'n';
-
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("INSERT INTO mkt.batch (contacts, action, changed, already, pending, "
-							  "not_found, parked, source_type, source_name, set_by, set_at) "
-							  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, mkt.now()) RETURNING batch",
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_INSERT_RETURNING)
-		elog(ERROR, "could not note the batch");
-	batch = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										SPI_tuptable->tupdesc, 1, &isnull));
-	mkt_act_again_as(rights);
-	return batch;
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	for (int i = 0; i < MKT_OUTCOMES; i++)
+		values[1 + i] = Int64GetDatum(call->outcome[i]);
+	values[1 + MKT_OUTCOMES] = Int64GetDatum(call->kept);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

@@ -15,6 +15,11 @@
 /* Grows whenever the clock setting changes, so that caches can notice. */
 uint64		mkt_clock_moves = 0;
 
+/* F2: the tool and the batch of statements that name none; empty: none. */
+char	   *mkt_source_type = NULL;
+char	   *mkt_source_name = NULL;
+char	   *mkt_batch = NULL;
+
 static char *clock_setting = NULL;
 static TimestampTz *held_at = NULL; /* what the setting says, if anything */
 
@@ -46,6 +51,18 @@ mkt_setting_init(void)
 							   "For tests, simulations and demonstrations. Empty means off.",
 							   &clock_setting, "", PGC_SUSET, 0,
 							   check_clock, assign_clock, NULL);
+	DefineCustomStringVariable("mktcontacts.source_type",
+							   "The tool that creates and changes contacts, for rows that name none.",
+							   "For example form_submission. Empty means none.",
+							   &mkt_source_type, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mktcontacts.source_name",
+							   "Which form, import, app or person it is.",
+							   "Goes with mktcontacts.source_type.",
+							   &mkt_source_name, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("mktcontacts.batch",
+							   "The name of the batch that statements belong to.",
+							   "mkt.batch tells of it and mkt.undo() takes it back. Empty means none.",
+							   &mkt_batch, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mktcontacts");
 }
 

@@ -1,0 +1,212 @@
+/*-------------------------------------------------------------------------
+ * batch.c
+ *	  Batches: changes that belong together, with a report, to be undone as one.
+ *
+ * A call that sets many contacts is a batch of its own; statements belong to the
+ * batch that mktcontacts.batch names, one for each contacts table.  What is said
+ * of a batch is rows that nobody changes, so sessions that work on one batch do
+ * not wait for each other; only its first change makes another's first wait.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+
+/* The columns of mkt.batch_report. */
+#define BAT_BATCH		1
+#define BAT_CONTACTS	2
+#define BAT_LABEL		3
+#define BAT_ACTION		4
+#define BAT_SET_BY		5
+#define BAT_SET_AT		6
+#define BAT_OUTCOMES	7
+#define BAT_SOURCE_TYPE	(BAT_OUTCOMES + MKT_OUTCOMES)
+#define BAT_SOURCE_NAME	(BAT_SOURCE_TYPE + 1)
+
+static int64 call = 0;			/* the batch of the running call, if any */
+
+/* The answer for mktcontacts.batch, while the transaction lasts. */
+static char *known_label = NULL;
+static Oid	known_contacts = InvalidOid;
+static int64 known_batch;
+
+static int64 labelled(Oid contacts);
+static int64 find_labelled(Oid contacts);
+static void report(int64 batch, Oid contacts, const char *action,
+				   const int64 *outcome, Datum source_type, Datum source_name);
+static void forget_label(void);
+
+/* The batch to which a change belongs now, or 0. */
+int64
+mkt_batch_current(Oid contacts, bool *is_call)
+{
+	*is_call = call != 0;
+	return call ? call : *mkt_batch ? labelled(contacts) : 0;
+}
+
+/* Begins the batch of a call, which ends it however it ends. */
+int64
+mkt_batch_begin(Oid contacts)
+{
+	call = *mkt_batch ? labelled(contacts) :
+		nextval_internal(mkt_relation("batch_number"), false);
+	return call;
+}
+
+void
+mkt_batch_end(void)
+{
+	call = 0;
+}
+
+/* What a call did; outcomes in the order of the report. */
+void
+mkt_batch_report(int64 batch, Oid contacts, const char *action,
+				 const int64 *outcome, Datum source_type, Datum source_name)
+{
+	report(batch, contacts, action, outcome, source_type, source_name);
+}
+
+/* More changes by statements of a named batch. */
+void
+mkt_batch_add(int64 batch, Oid contacts, int64 changed)
+{
+	int64		outcome[MKT_OUTCOMES] = {changed};
+
+	report(batch, contacts, "statement", outcome, (Datum) 0, (Datum) 0);
+}
+
+static int64
+labelled(Oid contacts)
+{
+	int64		none[MKT_OUTCOMES] = {0};
+
+	if (known_label && known_contacts == contacts && strcmp(known_label, mkt_batch) == 0)
+		return known_batch;
+	known_batch = find_labelled(contacts);
+	if (known_batch == 0)
+	{
+		LockDatabaseObject(mkt_relation("batch_report"), string_hash(mkt_batch, strlen(mkt_batch) + 1),
+						   0, ExclusiveLock);
+		known_batch = find_labelled(contacts);
+	}
+	if (known_batch == 0)
+	{
+		known_batch = nextval_internal(mkt_relation("batch_number"), false);
+		report(known_batch, contacts, "statement", none, (Datum) 0, (Datum) 0);
+	}
+	forget_label();
+	known_label = MemoryContextStrdup(TopTransactionContext, mkt_batch);
+	known_contacts = contacts;
+	return known_batch;
+}
+
+/* By the newest snapshot, so that whoever waited sees who came first. */
+static int64
+find_labelled(Oid contacts)
+{
+	Relation	rel = table_open(mkt_relation("batch_report"), AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int64		batch = 0;
+
+	ScanKeyEntryInitialize(&keys[0], 0, BAT_LABEL, BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, CStringGetTextDatum(mkt_batch));
+	ScanKeyInit(&keys[1], BAT_CONTACTS, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(contacts));
+	scan = systable_beginscan(rel, mkt_relation("batch_report_label"), true, NULL,
+							  lengthof(keys), keys);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		batch = DatumGetInt64(heap_getattr(tuple, BAT_BATCH, RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return batch;
+}
+
+static void
+report(int64 batch, Oid contacts, const char *action, const int64 *outcome,
+	   Datum source_type, Datum source_name)
+{
+	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
+	TupleTableSlot *slot = mkt_append_slot(appender);
+
+	slot->tts_values[BAT_BATCH - 1] = Int64GetDatum(batch);
+	slot->tts_values[BAT_CONTACTS - 1] = ObjectIdGetDatum(contacts);
+	slot->tts_values[BAT_LABEL - 1] = CStringGetTextDatum(mkt_batch);
+	slot->tts_isnull[BAT_LABEL - 1] = *mkt_batch == '\0';
+	slot->tts_values[BAT_ACTION - 1] = CStringGetTextDatum(action);
+	slot->tts_values[BAT_SET_BY - 1] =
+		CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+	slot->tts_values[BAT_SET_AT - 1] = TimestampTzGetDatum(mkt_now());
+	for (int i = 0; i < MKT_OUTCOMES; i++)
+		slot->tts_values[BAT_OUTCOMES + i - 1] = Int64GetDatum(outcome[i]);
+	slot->tts_values[BAT_SOURCE_TYPE - 1] = source_type;
+	slot->tts_isnull[BAT_SOURCE_TYPE - 1] = source_type == (Datum) 0;
+	slot->tts_values[BAT_SOURCE_NAME - 1] = source_name;
+	slot->tts_isnull[BAT_SOURCE_NAME - 1] = source_name == (Datum) 0;
+	mkt_append_row(appender);
+	mkt_append_close(appender);
+}
+
+static void
+forget_label(void)
+{
+	if (known_label)
+		pfree(known_label);
+	known_label = NULL;
+}
+
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			/* its memory goes with the transaction's */
+			known_label = NULL;
+			call = 0;
+			break;
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+	}
+}
+
+/* The batch may have begun in what is rolled back. */
+static void
+end_of_subtransaction(SubXactEvent event, SubTransactionId child,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_label();
+}
+
+void
+mkt_batch_init(void)
+{
+	RegisterXactCallback(end_of_transaction, NULL);
+	RegisterSubXactCallback(end_of_subtransaction, NULL);
+}

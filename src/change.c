@@ -1,0 +1,451 @@
+/*-------------------------------------------------------------------------
+ * change.c
+ *	  The history of contacts: every change of status, account or existence
+ *	  becomes a row (rules T11, P3).
+ *
+ * The triggers note changes in memory; at the end of the statement, or when many
+ * have come together, they are written past the executor into the partition for
+ * their instant.
+ *
+ * A change belongs to the subtransaction that made it and goes when that is
+ * rolled back.  Those that an outer level has left unwritten (a statement on a
+ * partition itself has no trigger at its end) are written together with an inner
+ * level's, because the order of a contact's rows says what it is, and count as
+ * unwritten again when the inner level is rolled back.  Levels never fall
+ * towards the end of the list.
+ *
+ * Rows are numbered when they are written, while the transaction holds the locks
+ * of all contacts that they are about.  So a contact's rows are numbered in the
+ * order in which they happened, whatever the clock says.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* The columns of every history; one for each key column follows. */
+#define HIS_CHANGE				1
+#define HIS_CHANGED_AT			2
+#define HIS_EFFECTIVE_AT		3
+#define HIS_WAS					4
+#define HIS_UNTIL				5
+#define HIS_BATCH				6
+#define HIS_ROLE				7
+#define HIS_SOURCE_TYPE			8
+#define HIS_SOURCE_NAME			9
+#define HIS_FROM_SOURCE_TYPE	10
+#define HIS_FROM_SOURCE_NAME	11
+#define HIS_ACCOUNT				12
+#define HIS_MOVED				13
+#define HIS_FROM_ACCOUNT		14
+#define HIS_CONTACT				15
+
+/* So many are written together, and get numbers that follow each other. */
+#define MAX_NOTES 1000
+
+typedef struct Note
+{
+	MktChange	change;
+	TimestampTz at;
+	TimestampTz effective_at;
+	Oid			contacts;
+	Oid			history;
+	Oid			role;
+	int64		batch;
+	bool		is_call;		/* of a function that reports itself */
+	int			level;
+	int			written;		/* the level at which it was; 0: not yet */
+	int			nkeys;
+	Datum	   *keys;
+} Note;
+
+static MemoryContext context = NULL;	/* of the notes' contents */
+static Note *notes = NULL;
+static int	nnotes = 0;
+
+/* The partition that was last written to. */
+static Oid	last_history;
+static MktPartition last_partition;
+
+static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
+					  const MktChange *change, TimestampTz was, TimestampTz until,
+					  TimestampTz effective_at);
+static bool joins_last(const MktAttachment *attachment, const Note *note);
+static Note *add_note(void);
+static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
+static void copy_source(MktSource *source, const MktSource *like);
+static void write_notes(void);
+static void count_batch(const Note *note, int64 n);
+static MktAppender *open_partition(Oid history, TimestampTz at);
+static void write_note(MktAppender *appender, const Note *note, int64 number);
+static void set(TupleTableSlot *slot, AttrNumber column, Datum value, bool isnull);
+static Datum role_name(Oid role);
+static void drop_written(void);
+
+/*
+ * Notes what happened to a contact.  A contact whose instant had passed became
+ * non-marketing then, and what the statement did came after it (S1).
+ */
+void
+mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
+				const MktChange *change)
+{
+	TimestampTz was = change->was;
+	TimestampTz now = mkt_now();
+
+	if (!OidIsValid(attachment->history))
+		return;
+	if (!TIMESTAMP_NOT_FINITE(was) && was != MKT_ABSENT && was <= now)
+	{
+		note_part(attachment, contact, change, was, DT_NOBEGIN, was);
+		was = DT_NOBEGIN;
+	}
+	if (was != change->until || change->moved)
+		note_part(attachment, contact, change, was, change->until, now);
+}
+
+static void
+note_part(const MktAttachment *attachment, TupleTableSlot *contact,
+		  const MktChange *change, TimestampTz was, TimestampTz until,
+		  TimestampTz effective_at)
+{
+	bool		is_call;
+	int64		batch = mkt_batch_current(attachment->contacts, &is_call);
+	Note	   *note = add_note();
+	MemoryContext before = MemoryContextSwitchTo(context);
+
+	note->change = *change;
+	note->change.was = was;
+	note->change.until = until;
+	note->at = mkt_now();
+	note->effective_at = effective_at;
+	note->contacts = attachment->contacts;
+	note->history = attachment->history;
+	note->role = GetOuterUserId();
+	note->change.account = copy(change->account, change->account_null,
+								attachment->account_by_value, attachment->account_len);
+	if (change->moved)
+		note->change.from_account = copy(change->from_account, change->from_account_null,
+										 attachment->account_by_value, attachment->account_len);
+	note->nkeys = attachment->nkeys;
+	note->keys = palloc(attachment->nkeys * sizeof(Datum));
+	for (int i = 0; i < attachment->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		key = slot_getattr(contact, attachment->keys[i], &isnull);
+
+		note->keys[i] = copy(key, isnull, attachment->key_by_value[i], attachment->key_len[i]);
+	}
+	copy_source(&note->change.source, &change->source);
+	copy_source(&note->change.from_source, &change->from_source);
+	MemoryContextSwitchTo(before);
+
+	note->batch = batch;
+	note->is_call = is_call;
+	note->level = GetCurrentTransactionNestLevel();
+	note->written = 0;
+	if (attachment->relid != attachment->contacts && joins_last(attachment, note))
+		nnotes--;
+	else if (nnotes % MAX_NOTES == 0)
+		write_notes();
+}
+
+/*
+ * A contact that goes to another partition is deleted from one and inserted into
+ * the other, one after the other; for its history it has changed, or not even that.
+ */
+static bool
+joins_last(const MktAttachment *attachment, const Note *note)
+{
+	Note	   *last = note == notes ? NULL : &notes[nnotes - 2];
+
+	if (last == NULL || last->change.until != MKT_ABSENT || note->change.was != MKT_ABSENT ||
+		last->history != note->history || last->level != note->level || last->written ||
+		last->at != note->at)
+		return false;
+	for (int i = 0; i < note->nkeys; i++)
+		if (!datum_image_eq(last->keys[i], note->keys[i], attachment->key_by_value[i],
+							attachment->key_len[i]))
+			return false;
+
+	last->change.moved = last->change.account_null != note->change.account_null ||
+		(!note->change.account_null &&
+		 !datum_image_eq(last->change.account, note->change.account,
+						 attachment->account_by_value, attachment->account_len));
+	last->change.from_account = last->change.account;
+	last->change.from_account_null = last->change.account_null;
+	last->change.account = note->change.account;
+	last->change.account_null = note->change.account_null;
+	last->change.until = note->change.until;
+	last->change.source = note->change.source;
+	if (last->change.was == last->change.until && !last->change.moved)
+		nnotes--;
+	return true;
+}
+
+static Note *
+add_note(void)
+{
+	static int	room = 0;
+
+	if (context == NULL)
+	{
+		context = AllocSetContextCreate(TopTransactionContext, "mktcontacts changes",
+										ALLOCSET_DEFAULT_SIZES);
+		room = MAX_NOTES;
+		notes = MemoryContextAlloc(TopTransactionContext, room * sizeof(Note));
+		nnotes = 0;
+	}
+	if (nnotes == room)
+	{
+		room *= 2;
+		notes = repalloc_huge(notes, room * sizeof(Note));
+	}
+	return &notes[nnotes++];
+}
+
+static Datum
+copy(Datum value, bool isnull, bool by_value, int16 len)
+{
+	return isnull || by_value ? value : datumCopy(value, by_value, len);
+}
+
+/* Rows of one statement mostly have the same source; it is copied once. */
+static void
+copy_source(MktSource *source, const MktSource *like)
+{
+	static Datum last;
+
+	if (nnotes == 1)
+		last = (Datum) 0;
+	if (!like->type_null)
+	{
+		if (last == (Datum) 0 || !datum_image_eq(last, like->type, false, -1))
+			last = datumCopy(like->type, false, -1);
+		source->type = last;
+	}
+	source->name = copy(like->name, like->name_null, false, -1);
+}
+
+/* At the end of a statement. */
+void
+mkt_change_post(void)
+{
+	if (nnotes > 0)
+		write_notes();
+}
+
+static void
+write_notes(void)
+{
+	MktAppender *appender = NULL;
+	const Note *previous = NULL;
+	int64		number = 0;
+	int			nnumbers = MAX_NOTES;
+	int64		in_batch = 0;
+	int			level = GetCurrentTransactionNestLevel();
+
+	for (int i = 0; i < nnotes; i++)
+	{
+		Note	   *note = &notes[i];
+
+		if (note->written)
+			continue;
+		if (previous == NULL || previous->history != note->history || previous->at != note->at)
+		{
+			if (appender)
+				mkt_append_close(appender);
+			appender = open_partition(note->history, note->at);
+		}
+		if (previous && (previous->batch != note->batch || previous->contacts != note->contacts))
+		{
+			count_batch(previous, in_batch);
+			in_batch = 0;
+		}
+		in_batch++;
+		previous = note;
+		note->written = level;
+		if (appender == NULL)
+			continue;			/* dropped together with its contacts */
+		if (nnumbers == MAX_NOTES)
+		{
+			number = nextval_internal(mkt_relation("change_number"), false);
+			nnumbers = 0;
+		}
+		write_note(appender, note, number + nnumbers++);
+	}
+	if (appender)
+		mkt_append_close(appender);
+	if (previous)
+		count_batch(previous, in_batch);
+	drop_written();
+}
+
+/* Calls that set contacts report themselves. */
+static void
+count_batch(const Note *note, int64 n)
+{
+	if (note->batch != 0 && !note->is_call)
+		mkt_batch_add(note->batch, note->contacts, n);
+}
+
+static MktAppender *
+open_partition(Oid history, TimestampTz at)
+{
+	MktAppender *appender = NULL;
+
+	if (last_history == history && at >= last_partition.from && at < last_partition.to)
+		appender = mkt_append_open(last_partition.relid);
+	if (appender == NULL)
+	{
+		last_partition = mkt_partition_for(history, at);
+		last_history = history;
+		appender = mkt_append_open(last_partition.relid);
+	}
+	return appender;
+}
+
+static void
+write_note(MktAppender *appender, const Note *note, int64 number)
+{
+	TupleTableSlot *slot = mkt_append_slot(appender);
+	const MktChange *change = &note->change;
+
+	set(slot, HIS_CHANGE, Int64GetDatum(number), false);
+	set(slot, HIS_CHANGED_AT, TimestampTzGetDatum(note->at), false);
+	set(slot, HIS_EFFECTIVE_AT, TimestampTzGetDatum(note->effective_at), false);
+	set(slot, HIS_WAS, TimestampTzGetDatum(change->was), change->was == MKT_ABSENT);
+	set(slot, HIS_UNTIL, TimestampTzGetDatum(change->until), change->until == MKT_ABSENT);
+	set(slot, HIS_BATCH, Int64GetDatum(note->batch), note->batch == 0);
+	set(slot, HIS_ROLE, role_name(note->role), false);
+	set(slot, HIS_SOURCE_TYPE, change->source.type, change->source.type_null);
+	set(slot, HIS_SOURCE_NAME, change->source.name, change->source.name_null);
+	set(slot, HIS_FROM_SOURCE_TYPE, change->from_source.type, change->from_source.type_null);
+	set(slot, HIS_FROM_SOURCE_NAME, change->from_source.name, change->from_source.name_null);
+	set(slot, HIS_ACCOUNT, change->account, change->account_null);
+	set(slot, HIS_MOVED, BoolGetDatum(change->moved), false);
+	set(slot, HIS_FROM_ACCOUNT, change->from_account,
+		!change->moved || change->from_account_null);
+	for (int i = 0; i < note->nkeys; i++)
+		set(slot, HIS_CONTACT + i, note->keys[i], false);
+	mkt_append_row(appender);
+}
+
+static void
+set(TupleTableSlot *slot, AttrNumber column, Datum value, bool isnull)
+{
+	slot->tts_values[column - 1] = value;
+	slot->tts_isnull[column - 1] = isnull;
+}
+
+/* The name of a role as text; valid until another one is asked for. */
+static Datum
+role_name(Oid role)
+{
+	static Oid	last = InvalidOid;
+	static Datum name;
+
+	if (role != last)
+	{
+		MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+
+		if (OidIsValid(last))
+			pfree(DatumGetPointer(name));
+		last = InvalidOid;
+		name = CStringGetTextDatum(GetUserNameFromId(role, false));
+		last = role;
+		MemoryContextSwitchTo(before);
+	}
+	return name;
+}
+
+/* What was written at its own level is done with. */
+static void
+drop_written(void)
+{
+	int			left = 0;
+
+	for (int i = 0; i < nnotes; i++)
+		if (!notes[i].written || notes[i].written > notes[i].level)
+			notes[left++] = notes[i];
+	nnotes = left;
+	if (nnotes == 0)
+		MemoryContextReset(context);
+}
+
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			mkt_change_post();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			/* their memory goes with the transaction's */
+			context = NULL;
+			nnotes = 0;
+			break;
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+	}
+}
+
+static void
+end_of_subtransaction(SubXactEvent event, SubTransactionId child,
+					  SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (nnotes == 0)
+		return;
+	switch (event)
+	{
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			for (int i = 0; i < nnotes; i++)
+			{
+				notes[i].level = Min(notes[i].level, level - 1);
+				notes[i].written = Min(notes[i].written, level - 1);
+			}
+			drop_written();
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			while (nnotes > 0 && notes[nnotes - 1].level >= level)
+				nnotes--;
+			for (int i = 0; i < nnotes; i++)
+				if (notes[i].written >= level)
+					notes[i].written = 0;
+			break;
+		case SUBXACT_EVENT_START_SUB:
+		case SUBXACT_EVENT_COMMIT_SUB:
+			break;
+	}
+}
+
+static void
+forget_partition(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == last_history || relid == last_partition.relid)
+		last_history = InvalidOid;
+}
+
+void
+mkt_change_init(void)
+{
+	RegisterXactCallback(end_of_transaction, NULL);
+	RegisterSubXactCallback(end_of_subtransaction, NULL);
+	CacheRegisterRelcacheCallback(forget_partition, (Datum) 0);
+}

@@ -1,0 +1,315 @@
+/*-------------------------------------------------------------------------
+ * history.c
+ *	  What the history says of a contact: mkt.history(), mkt.status_at(),
+ *	  mkt.forget(), and mkt.set_history() (rules P3, T11).
+ *
+ * The histories belong to the extension's owner.  Whoever may read a contacts
+ * table learns the history of its contacts here; where row-level security shows
+ * only some of them, only of those.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+
+/* A contact that a call names, with the parameters $1 and $2 of its queries. */
+typedef struct Named
+{
+	MktAttachment *attachment;
+	MktAttachedTable *table;
+	const char *history;		/* its table, for a query */
+	const char *condition;		/* on the columns of the history */
+	Oid			types[3];
+	Datum		values[3];		/* the key, the account, and what the caller
+								 * adds */
+	char		nulls[3];
+}			Named;
+
+/* What a row of the history, or of the contacts table, says. */
+typedef struct Found
+{
+	bool		found;
+	bool		absent;
+	TimestampTz until;
+	int64		change;
+}			Found;
+
+static Named named_contact(FunctionCallInfo fcinfo, int account_argno);
+static bool may_know(const Named * named);
+static void run(Named * named, const char *query);
+static Found find(Named * named, const char *query);
+static Found find_now(Named * named);
+static void check_since(const Named * named, TimestampTz at);
+static void check_kept(FunctionCallInfo fcinfo);
+
+PG_FUNCTION_INFO_V1(mkt_history);
+PG_FUNCTION_INFO_V1(mkt_status_at);
+PG_FUNCTION_INFO_V1(mkt_forget);
+PG_FUNCTION_INFO_V1(mkt_set_history);
+
+/* mkt.history(contacts, key, account) */
+Datum
+mkt_history(PG_FUNCTION_ARGS)
+{
+	Named		named = named_contact(fcinfo, 2);
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	if (may_know(&named))
+	{
+		run(&named, psprintf("WITH own AS (SELECT * FROM %1$s WHERE %2$s) "
+							 "SELECT changed_at, effective_at, mkt.change_name(was, until, moved), "
+							 "CASE WHEN until OPERATOR(pg_catalog.>) effective_at THEN 'marketing' "
+							 "WHEN until IS NOT NULL THEN 'non_marketing' END::mkt.status, "
+							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), account::pg_catalog.text, "
+							 "source_type, source_name, role, batch "
+							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s WHERE contact IS NULL "
+							 "AND change OPERATOR(pg_catalog.>) (SELECT pg_catalog.min(change) FROM own)) AS h "
+							 "ORDER BY change", named.history, named.condition));
+		mkt_query_return(fcinfo);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * mkt.status_at(contacts, key, at, account): by the last change until then; else
+ * by what the first change after it says was before; else as it is now.
+ */
+Datum
+mkt_status_at(PG_FUNCTION_ARGS)
+{
+	Named		named = named_contact(fcinfo, 3);
+	TimestampTz at = PG_ARGISNULL(2) ? mkt_now() : PG_GETARG_TIMESTAMPTZ(2);
+	Found		found = {0};
+	Found		emptied;
+
+	check_since(&named, at);
+	named.types[2] = TIMESTAMPTZOID;
+	named.values[2] = TimestampTzGetDatum(at);
+	SPI_connect();
+	if (may_know(&named))
+	{
+		found = find(&named, "SELECT until, change FROM %s WHERE %s AND changed_at OPERATOR(pg_catalog.<=) $3 "
+					 "ORDER BY change DESC LIMIT 1");
+		emptied = find(&named, "SELECT until, change FROM %s WHERE contact IS NULL AND changed_at OPERATOR(pg_catalog.<=) $3 "
+					   "ORDER BY change DESC LIMIT 1");
+		if (emptied.found && emptied.change > found.change)
+			found = emptied;
+		if (!found.found)
+			found = find(&named, "SELECT was, change FROM %s WHERE %s AND changed_at OPERATOR(pg_catalog.>) $3 "
+						 "ORDER BY change LIMIT 1");
+		if (!found.found)
+			found = find_now(&named);
+	}
+	SPI_finish();
+	if (!found.found || found.absent)
+		PG_RETURN_NULL();
+	PG_RETURN_OID(mkt_attachment_status(found.until > at));
+}
+
+/* mkt.forget(contacts, key, account): how many changes there were. */
+Datum
+mkt_forget(PG_FUNCTION_ARGS)
+{
+	Named		named = named_contact(fcinfo, 2);
+	Oid			contacts = named.attachment->contacts;
+	MktRights	rights;
+	int64		forgotten;
+
+	if (pg_class_aclcheck(contacts, GetUserId(), ACL_DELETE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
+	if (check_enable_rls(contacts, InvalidOid, true) == RLS_ENABLED)
+		mkt_check_owner(contacts);
+	mkt_change_post();
+	CommandCounterIncrement();
+	SPI_connect();
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_with_args(psprintf("DELETE FROM %s WHERE %s", named.history, named.condition),
+							  2, named.types, named.values, named.nulls, false,
+							  0) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget a contact");
+	mkt_act_again_as(rights);
+	forgotten = SPI_processed;
+	SPI_finish();
+	PG_RETURN_INT64(forgotten);
+}
+
+/*
+ * mkt.set_history(contacts, enabled, kept).  Who is writing finishes first, so
+ * that from the beginning of the history on nothing is missing.
+ */
+Datum
+mkt_set_history(PG_FUNCTION_ARGS)
+{
+	Oid			contacts;
+	MktRights	rights;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("contacts and enabled must not be null"),
+				errhint("SELECT mkt.set_history('crm.contact', enabled => true, kept => '2 years');"));
+	contacts = mkt_attachment_of(PG_GETARG_OID(0))->contacts;
+	mkt_check_owner(contacts);
+	check_kept(fcinfo);
+	find_all_inheritors(contacts, ShareRowExclusiveLock, NULL);
+
+	SPI_connect();
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_with_args("UPDATE mkt.attachment SET history_kept = $3, "
+							  "history_since = CASE WHEN $2 THEN COALESCE(history_since, mkt.now()) END "
+							  "WHERE contacts OPERATOR(pg_catalog.=) $1",
+							  3, (Oid[]) {OIDOID, BOOLOID, INTERVALOID},
+							  (Datum[]) {ObjectIdGetDatum(contacts), PG_GETARG_DATUM(1),
+										 PG_GETARG_DATUM(2)},
+							  PG_ARGISNULL(2) ? "  n" : "   ", false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not set the history of a table");
+	mkt_act_again_as(rights);
+	SPI_finish();
+	CacheInvalidateRelcacheByRelid(contacts);
+	PG_RETURN_VOID();
+}
+
+static void
+check_kept(FunctionCallInfo fcinfo)
+{
+	Interval	none = {0};
+
+	if (PG_ARGISNULL(2) ||
+		DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(2), PointerGetDatum(&none))))
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("a history must be kept for some time"),
+			errhint("kept => '2 years', or enabled => false for none."));
+}
+
+static Named
+named_contact(FunctionCallInfo fcinfo, int account_argno)
+{
+	Named		named = {0};
+	Oid			key_type;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("contacts and key must not be null"),
+				errhint("SELECT * FROM mkt.history('crm.contact', 7);"));
+	named.attachment = mkt_attachment_of(PG_GETARG_OID(0));
+	mkt_check_may_read(named.attachment->contacts);
+	mkt_key_check(named.attachment, !PG_ARGISNULL(account_argno));
+	named.table = mkt_attachment_table(named.attachment->contacts);
+	named.history = mkt_qualified_name(named.table->history);
+
+	key_type = get_atttype(named.attachment->contacts, named.attachment->keys[0]);
+	named.types[0] = key_type;
+	named.values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type);
+	named.types[1] = named.attachment->account_type;
+	memcpy(named.nulls, " n ", sizeof(named.nulls));
+	named.condition = "contact OPERATOR(pg_catalog.=) $1";
+	if (!PG_ARGISNULL(account_argno))
+	{
+		named.values[1] = mkt_key_convert(PG_GETARG_DATUM(account_argno), TEXTOID, named.types[1]);
+		named.nulls[1] = ' ';
+		named.condition = "contact OPERATOR(pg_catalog.=) $1 AND "
+			"(account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)";
+	}
+	return named;
+}
+
+static bool
+may_know(const Named * named)
+{
+	return check_enable_rls(named->attachment->contacts, InvalidOid, true) != RLS_ENABLED ||
+		mkt_key_is_visible(named->attachment, named->values[0],
+						   named->nulls[1] == 'n' ? (Datum) 0 : named->values[1]);
+}
+
+static void
+run(Named * named, const char *query)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	if (SPI_execute_with_args(query, OidIsValid(named->types[2]) ? 3 : 2, named->types, named->values,
+							  named->nulls, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a history");
+	mkt_act_again_as(rights);
+}
+
+/* What the first row of a query on the history says. */
+static Found
+find(Named * named, const char *query)
+{
+	Found		found = {0};
+	bool		isnull;
+
+	run(named, psprintf(query, named->history, named->condition));
+	if (SPI_processed == 0)
+		return found;
+	found.found = true;
+	found.until = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+													1, &found.absent));
+	found.change = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											   2, &isnull));
+	return found;
+}
+
+/* What the contacts table says, with the caller's rights. */
+static Found
+find_now(Named * named)
+{
+	const MktAttachment *attachment = named->attachment;
+	Found		found = {0};
+
+	if (SPI_execute_with_args(psprintf("SELECT CASE WHEN c.%s OPERATOR(pg_catalog.=) 'marketing' "
+									   "THEN COALESCE(c.%s, 'infinity') ELSE '-infinity' END "
+									   "FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+									   mkt_attachment_column(attachment, attachment->status),
+									   mkt_attachment_column(attachment, attachment->until),
+									   mkt_qualified_name(attachment->contacts),
+									   mkt_attachment_column(attachment, attachment->keys[0]),
+									   named->nulls[1] == 'n' ? "" :
+									   mkt_key_account_condition(attachment, "$2")),
+							  2, named->types, named->values, named->nulls, true,
+							  0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a contact");
+	if (SPI_processed > 0)
+	{
+		found.found = true;
+		found.until = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc, 1, &found.absent));
+	}
+	return found;
+}
+
+static void
+check_since(const Named * named, TimestampTz at)
+{
+	TimestampTz since = named->table->history_since;
+
+	if (at >= since || at >= mkt_now())
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_MKT_NO_HISTORY),
+			errmsg("the contacts of table %s at %s are not known",
+				   mkt_qualified_name(named->attachment->contacts),
+				   pstrdup(timestamptz_to_str(at))),
+			TIMESTAMP_IS_NOEND(since) ? errdetail("It keeps no history.") :
+			errdetail("Its history begins at %s.", pstrdup(timestamptz_to_str(since))),
+			errhint("SELECT contacts, history_since, history_kept FROM mkt.attachment;"));
+}

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ * query.c
+ *	  Commands whose table names are known only when they run.
+ *
+ * Names in a command are quoted, and values are parameters or quoted literals:
+ * the callers see to that.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+
+/* Runs one command, made like a string by psprintf(). */
+void
+mkt_query_run(const char *command,...)
+{
+	StringInfoData buffer;
+	int			needed;
+
+	initStringInfo(&buffer);
+	do
+	{
+		va_list		args;
+
+		va_start(args, command);
+		needed = appendStringInfoVA(&buffer, command, args);
+		va_end(args);
+		if (needed > 0)
+			enlargeStringInfo(&buffer, needed);
+	} while (needed > 0);
+	if (SPI_execute(buffer.data, false, 0) < 0)
+		elog(ERROR, "could not run: %s", buffer.data);
+	pfree(buffer.data);
+}
+
+/* Returns the rows of the query that has just run from a set-returning function. */
+void
+mkt_query_return(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+}

@@ -1,0 +1,324 @@
+/*-------------------------------------------------------------------------
+ * satellite.c
+ *	  The tables beside a contacts table: its counts, and the histories of its
+ *	  counts and of its contacts.
+ *
+ * mkt.attach() makes them with the types of the table's own account and key
+ * columns, and mkt.run() looks after them.  They belong to the extension's owner
+ * and are no members of the extension, so that a dump carries their rows.
+ *
+ * The history of contacts has a partition for each month, and one for the rest:
+ * a change is stored whether or not anybody has made a partition for it.  Making
+ * and dropping them waits for nobody who writes.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "nodes/pg_list.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/timestamp.h"
+
+/* A month, as the bounds of a partition and as the end of its name. */
+typedef struct Month
+{
+	char	   *name;
+	char	   *from;			/* literals */
+	char	   *to;
+} Month;
+
+static char *choose_name(Oid contacts, const char *what);
+static char *type_of(Oid relid, AttrNumber column);
+static void comment(const char *name, const char *what, Oid contacts);
+static const char *unlogged(Oid contacts);
+static Oid	create_counts(Oid contacts, const char *account_type);
+static Oid	create_count_history(Oid contacts, const char *account_type);
+static Oid	create_history(Oid contacts, const char *account_type, int nkeys,
+						   const AttrNumber *keys);
+static bool has_partition(Oid history, TimestampTz at);
+static Month month_of(TimestampTz at);
+static bool find_cutoff(Oid contacts, TimestampTz *cutoff);
+
+/* Makes the tables of a contacts table that has no account column, or has this one. */
+void
+mkt_satellite_create(Oid contacts, AttrNumber account_column, int nkeys,
+					 const AttrNumber *keys, MktAttachedTable *table)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	char	   *account_type = account_column ? type_of(contacts, account_column) :
+	"pg_catalog.text";
+
+	table->contacts = contacts;
+	table->count_table = create_counts(contacts, account_type);
+	table->count_history = create_count_history(contacts, account_type);
+	table->history = create_history(contacts, account_type, nkeys, keys);
+	CommandCounterIncrement();
+	mkt_satellite_extend(table, mkt_now());
+	mkt_act_again_as(rights);
+}
+
+static char *
+choose_name(Oid contacts, const char *what)
+{
+	return ChooseRelationName(get_namespace_name(get_rel_namespace(contacts)),
+							  get_rel_name(contacts), what, mkt_schema(), false);
+}
+
+static char *
+type_of(Oid relid, AttrNumber column)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	char	   *name;
+
+	get_atttypetypmodcoll(relid, column, &type, &typmod, &collation);
+	name = format_type_be_qualified(type);
+	if (OidIsValid(collation))
+		name = psprintf("%s COLLATE %s", name, generate_collation_name(collation));
+	return name;
+}
+
+static void
+comment(const char *name, const char *what, Oid contacts)
+{
+	mkt_query_run("COMMENT ON TABLE mkt.%s IS %s", quote_identifier(name),
+				  quote_literal_cstr(psprintf("%s of %s. Written by its triggers.", what,
+											  mkt_qualified_name(contacts))));
+}
+
+static const char *
+unlogged(Oid contacts)
+{
+	return get_rel_persistence(contacts) == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "";
+}
+
+static Oid
+create_counts(Oid contacts, const char *account_type)
+{
+	char	   *name = choose_name(contacts, "count");
+
+	mkt_query_run("CREATE %sTABLE mkt.%s (account %s, lane pg_catalog.int2) INHERITS (mkt.contact_count) "
+				  "WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
+				  unlogged(contacts), quote_identifier(name), account_type);
+
+	/* entries of one account that died must be removable one by one */
+	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
+				  quote_identifier(name));
+	mkt_query_run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
+				  quote_identifier(name));
+	comment(name, "Counts", contacts);
+	return get_relname_relid(name, mkt_schema());
+}
+
+static Oid
+create_count_history(Oid contacts, const char *account_type)
+{
+	char	   *name = choose_name(contacts, "count_history");
+
+	mkt_query_run("CREATE %sTABLE mkt.%s (account %s) INHERITS (mkt.contact_count_history)",
+				  unlogged(contacts), quote_identifier(name), account_type);
+	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, at)", quote_identifier(name));
+	comment(name, "History of the counts", contacts);
+	return get_relname_relid(name, mkt_schema());
+}
+
+static Oid
+create_history(Oid contacts, const char *account_type, int nkeys, const AttrNumber *keys)
+{
+	char	   *name = choose_name(contacts, "history");
+	char	   *rest;
+	Oid			history;
+	StringInfoData columns;
+	StringInfoData key;
+
+	initStringInfo(&columns);
+	initStringInfo(&key);
+	for (int i = 0; i < nkeys; i++)
+	{
+		const char *column = mkt_satellite_key(i);
+
+		appendStringInfo(&columns, ", %s %s", column, type_of(contacts, keys[i]));
+		appendStringInfo(&key, "%s%s", i ? ", " : "", column);
+	}
+	mkt_query_run("CREATE TABLE mkt.%s (change pg_catalog.int8 NOT NULL, changed_at pg_catalog.timestamptz NOT NULL, "
+				  "effective_at pg_catalog.timestamptz NOT NULL, was pg_catalog.timestamptz, until pg_catalog.timestamptz, "
+				  "batch pg_catalog.int8, role pg_catalog.text NOT NULL, "
+				  "source_type pg_catalog.text, source_name pg_catalog.text, "
+				  "from_source_type pg_catalog.text, from_source_name pg_catalog.text, "
+				  "account %s, moved pg_catalog.bool NOT NULL, from_account %s%s) PARTITION BY RANGE (changed_at)",
+				  quote_identifier(name), account_type, account_type, columns.data);
+	mkt_query_run("CREATE INDEX ON mkt.%s (%s)", quote_identifier(name), key.data);
+	mkt_query_run("CREATE INDEX ON mkt.%s (batch) WHERE batch IS NOT NULL", quote_identifier(name));
+	comment(name, "History", contacts);
+	history = get_relname_relid(name, mkt_schema());
+	rest = ChooseRelationName(name, NULL, "rest", mkt_schema(), false);
+	mkt_query_run("CREATE %sTABLE mkt.%s PARTITION OF mkt.%s DEFAULT", unlogged(contacts),
+				  quote_identifier(rest), quote_identifier(name));
+	return history;
+}
+
+/* How the history of contacts calls a key column of theirs. */
+const char *
+mkt_satellite_key(int i)
+{
+	return i == 0 ? "contact" : psprintf("contact_%d", i + 1);
+}
+
+/*
+ * Makes the partition for an instant's month, if there is none.  What has gone
+ * to the rest in the meantime goes there.
+ */
+void
+mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at)
+{
+	const char *history = mkt_qualified_name(table->history);
+	const char *rest = mkt_qualified_name(mkt_partition_rest(table->history));
+	MktRights	rights;
+	Month		month;
+	char	   *name;
+
+	if (has_partition(table->history, at))
+		return;
+	LockRelationOid(table->history, ShareUpdateExclusiveLock);
+	if (has_partition(table->history, at))
+		return;
+	month = month_of(at);
+	name = ChooseRelationName(get_rel_name(table->history), NULL, month.name, mkt_schema(),
+							  false);
+	name = quote_qualified_identifier("mkt", name);
+	rights = mkt_act_as(mkt_extension_owner());
+	mkt_query_run("CREATE %sTABLE %s (LIKE %s)", unlogged(table->contacts), name, history);
+	mkt_query_run("WITH moved AS (DELETE FROM %s WHERE changed_at OPERATOR(pg_catalog.>=) %s "
+				  "AND changed_at OPERATOR(pg_catalog.<) %s RETURNING *) INSERT INTO %s SELECT * FROM moved",
+				  rest, month.from, month.to, name);
+	mkt_query_run("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", history, name,
+				  month.from, month.to);
+	mkt_act_again_as(rights);
+}
+
+static bool
+has_partition(Oid history, TimestampTz at)
+{
+	MktPartition partition = mkt_partition_for(history, at);
+
+	return at >= partition.from && at < partition.to;
+}
+
+/* In UTC, whatever the session's time zone. */
+static Month
+month_of(TimestampTz at)
+{
+	Month		month;
+
+	if (SPI_execute_with_args("SELECT pg_catalog.to_char(m, 'YYYY_MM'), "
+							  "pg_catalog.quote_literal(pg_catalog.to_char(m, 'YYYY-MM-DD') || ' 00:00+00'), "
+							  "pg_catalog.quote_literal(pg_catalog.to_char(m + interval '1 month', 'YYYY-MM-DD') || ' 00:00+00') "
+							  "FROM (SELECT pg_catalog.date_trunc('month', $1 AT TIME ZONE 'UTC') AS m) AS m",
+							  1, (Oid[]) {TIMESTAMPTZOID}, (Datum[]) {TimestampTzGetDatum(at)},
+							  NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not tell the month");
+	month.name = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	month.from = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	month.to = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3);
+	return month;
+}
+
+/*
+ * Ends what is kept no longer, by whole months.  Where readers or writers hold
+ * the history just now, the next time is early enough.
+ */
+void
+mkt_satellite_expire(const MktAttachedTable *table)
+{
+	TimestampTz cutoff = DT_NOBEGIN;
+	const char *instant;
+	MktRights	rights;
+	ListCell   *cell;
+
+	if (!find_cutoff(table->contacts, &cutoff) ||
+		!ConditionalLockRelationOid(table->history, AccessExclusiveLock))
+		return;
+	instant = quote_literal_cstr(timestamptz_to_str(cutoff));
+	rights = mkt_act_as(mkt_extension_owner());
+	foreach(cell, mkt_partition_before(table->history, cutoff))
+		mkt_query_run("DROP TABLE %s", mkt_qualified_name(lfirst_oid(cell)));
+	mkt_query_run("DELETE FROM %s WHERE changed_at OPERATOR(pg_catalog.<) %s",
+				  mkt_qualified_name(mkt_partition_rest(table->history)), instant);
+	mkt_query_run("DELETE FROM %s WHERE at OPERATOR(pg_catalog.<) %s",
+				  mkt_qualified_name(table->count_history), instant);
+	mkt_query_run("UPDATE mkt.attachment SET history_since = %s WHERE contacts OPERATOR(pg_catalog.=) %u",
+				  instant, table->contacts);
+	mkt_act_again_as(rights);
+}
+
+/* The beginning of the first month to keep, when there is an earlier one. */
+static bool
+find_cutoff(Oid contacts, TimestampTz *cutoff)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	bool		isnull = true;
+
+	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, pg_catalog.date_trunc('month', "
+							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS cutoff "
+							  "FROM mkt.attachment WHERE contacts OPERATOR(pg_catalog.=) $1) AS c "
+							  "WHERE history_since OPERATOR(pg_catalog.<) cutoff",
+							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},
+							  NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.attachment");
+	if (SPI_processed == 1)
+		*cutoff = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
+													SPI_tuptable->tupdesc, 1, &isnull));
+	mkt_act_again_as(rights);
+	return !isnull;
+}
+
+/*
+ * A TRUNCATE has emptied the contacts table: so are its counts.  The histories
+ * say when, in one row for each count and one that stands for all contacts.
+ */
+void
+mkt_satellite_truncate(const MktAttachedTable *table)
+{
+	const char *counts = mkt_qualified_name(table->count_table);
+	const char *moves = mkt_qualified_name(table->count_history);
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	if (!TIMESTAMP_NOT_FINITE(table->history_since))
+	{
+		mkt_query_run("INSERT INTO %s (account_name, was, until, n, at, account) "
+					  "SELECT account_name, was, until, n, at, account FROM ONLY %s WHERE at IS NOT NULL",
+					  moves, counts);
+		mkt_query_run("INSERT INTO %s (account_name, was, n, at, account) "
+					  "SELECT m.account_name, i.until, pg_catalog.sum(i.n), mkt.now(), m.account FROM ONLY %s AS m "
+					  "CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
+					  "WHERE i.until IS NOT NULL GROUP BY m.account_name, m.account, i.until "
+					  "HAVING pg_catalog.sum(i.n) OPERATOR(pg_catalog.<>) 0", moves, counts);
+		mkt_query_run("INSERT INTO %s (change, changed_at, effective_at, role, moved) "
+					  "VALUES (pg_catalog.nextval('mkt.change_number'), mkt.now(), mkt.now(), current_user, false)",
+					  mkt_qualified_name(table->history));
+	}
+	mkt_query_run("TRUNCATE ONLY %s", counts);
+	mkt_act_again_as(rights);
+}
+
+/* The tables go; what is attached has been forgotten already. */
+void
+mkt_satellite_drop(const MktAttachedTable *table)
+{
+	const Oid	satellites[] = {table->count_table, table->count_history, table->history};
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	for (size_t i = 0; i < lengthof(satellites); i++)
+		if (OidIsValid(satellites[i]) && get_rel_name(satellites[i]) != NULL)
+			mkt_query_run("DROP TABLE %s", mkt_qualified_name(satellites[i]));
+	mkt_act_again_as(rights);
+}

@@ -1,0 +1,102 @@
+/*-------------------------------------------------------------------------
+ * shipped.c
+ *	  Tables that ship with rows which users may change.
+ *
+ * CREATE EXTENSION brings the shipped rows, and a dump brings them again as its
+ * users have changed them.  A row that says it was shipped can only come from a
+ * dump; it takes the place of the one that is there.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "catalog/pg_index.h"
+#include "commands/trigger.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "access/genam.h"
+#include "utils/builtins.h"
+
+static char *update_of(Relation rel);
+static bool in_primary_key(Relation rel, AttrNumber column);
+
+PG_FUNCTION_INFO_V1(mkt_shipped_again);
+
+/* BEFORE INSERT, each row that says it was shipped. */
+Datum
+mkt_shipped_again(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	Oid		   *types;
+	Datum	   *values;
+	bool	   *nulls;
+	char	   *blanks;
+	bool		updated;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_WRONG_CALL),
+				errmsg("mkt.shipped_again() is the trigger function of tables that ship with rows"));
+	desc = RelationGetDescr(trigger->tg_relation);
+	types = palloc(desc->natts * sizeof(Oid));
+	values = palloc(desc->natts * sizeof(Datum));
+	nulls = palloc(desc->natts * sizeof(bool));
+	blanks = palloc(desc->natts);
+	heap_deform_tuple(trigger->tg_trigtuple, desc, values, nulls);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		types[i] = TupleDescAttr(desc, i)->atttypid;
+		blanks[i] = nulls[i] ? 'n' : ' ';
+	}
+
+	SPI_connect();
+	if (SPI_execute_with_args(update_of(trigger->tg_relation), desc->natts, types, values,
+							  blanks, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not replace a shipped row");
+	updated = SPI_processed > 0;
+	SPI_finish();
+	return PointerGetDatum(updated ? NULL : trigger->tg_trigtuple);
+}
+
+/* The statement that sets all columns of the row with the same primary key. */
+static char *
+update_of(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	StringInfoData set;
+	StringInfoData where;
+
+	initStringInfo(&set);
+	initStringInfo(&where);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *column = quote_identifier(NameStr(att->attname));
+
+		if (att->attisdropped || att->attgenerated)
+			continue;
+		if (in_primary_key(rel, att->attnum))
+			appendStringInfo(&where, "%s%s OPERATOR(pg_catalog.=) $%d",
+							 where.len ? " AND " : "", column, i + 1);
+		else
+			appendStringInfo(&set, "%s%s = $%d", set.len ? ", " : "", column, i + 1);
+	}
+	return psprintf("UPDATE %s SET %s WHERE %s", mkt_qualified_name(RelationGetRelid(rel)),
+					set.data, where.data);
+}
+
+static bool
+in_primary_key(Relation rel, AttrNumber column)
+{
+	Relation	index;
+	bool		found = false;
+
+	RelationGetIndexList(rel);
+	index = index_open(rel->rd_pkindex, AccessShareLock);
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+		found |= index->rd_index->indkey.values[i] == column;
+	index_close(index, AccessShareLock);
+	return found;
+}

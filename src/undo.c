@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ * undo.c
+ *	  mkt.undo(): takes a batch back as one (rule W5).
+ *
+ * The history says what the batch did to each contact and whether somebody has
+ * touched it since; that is read with the rights of the extension's owner.  Then
+ * one UPDATE, with the caller's rights, asks for what was before; the triggers
+ * on the table do the work.  What the rules do not allow stays: nobody becomes
+ * non-marketing at once (T8), and an update date that has passed is past.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+/* Rows that are fetched at a time. */
+#define FETCH 10000
+
+/* What became of the contacts of a batch, in the order of the report. */
+enum
+{
+	UNDO_RESTORED, UNDO_PENDING, UNDO_CHANGED_SINCE, UNDO_TOO_LATE, UNDO_GONE,
+	UNDO_OUTCOMES
+};
+
+static Oid	contacts_of(int64 batch, TimestampTz *begun);
+static void check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun);
+static char *keys(const MktAttachment *attachment, const char *format,
+				  const char *separator);
+static char *query_changes(const MktAttachment *attachment, const char *history);
+static EphemeralNamedRelation fetch_changes(const char *query, int64 batch,
+											TimestampTz begun);
+static void update(const MktAttachment *attachment, int64 total,
+				   int64 outcome[UNDO_OUTCOMES]);
+static char *query_update(const MktAttachment *attachment);
+
+PG_FUNCTION_INFO_V1(mkt_undo);
+
+/* mkt.undo(batch) */
+Datum
+mkt_undo(PG_FUNCTION_ARGS)
+{
+	int64		batch = PG_GETARG_INT64(0);
+	int64		outcome[UNDO_OUTCOMES] = {0};
+	int64		reported[MKT_OUTCOMES] = {0};
+	Datum		values[1 + UNDO_OUTCOMES];
+	bool		nulls[1 + UNDO_OUTCOMES] = {false};
+	int64		undo;
+	TimestampTz begun;
+	Oid			contacts;
+	const MktAttachment *attachment;
+	MktAttachedTable *table;
+	EphemeralNamedRelation changes;
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	SPI_connect();
+	contacts = contacts_of(batch, &begun);
+	attachment = mkt_attachment_of(contacts);
+	table = mkt_attachment_table(contacts);
+	mkt_key_check_rights(contacts);
+	check_history(table, batch, begun);
+	mkt_change_post();
+	CommandCounterIncrement();
+	changes = fetch_changes(query_changes(attachment, mkt_qualified_name(table->history)),
+							batch, begun);
+	SPI_register_relation(changes);
+
+	undo = mkt_batch_begin(contacts);
+	PG_TRY();
+	{
+		update(attachment, tuplestore_tuple_count(changes->reldata), outcome);
+	}
+	PG_FINALLY();
+	{
+		mkt_batch_end();
+	}
+	PG_END_TRY();
+	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
+	mkt_batch_report(undo, contacts, psprintf("undo of %lld", (long long) batch), reported,
+					 (Datum) 0, (Datum) 0);
+	SPI_finish();
+
+	values[0] = Int64GetDatum(undo);
+	for (int i = 0; i < UNDO_OUTCOMES; i++)
+		values[1 + i] = Int64GetDatum(outcome[i]);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+static Oid
+contacts_of(int64 batch, TimestampTz *begun)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	Oid			contacts;
+	bool		isnull;
+
+	if (SPI_execute_with_args("SELECT contacts::pg_catalog.oid, pg_catalog.min(set_at) FROM mkt.batch_report "
+							  "WHERE batch OPERATOR(pg_catalog.=) $1 GROUP BY contacts",
+							  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(batch)}, NULL,
+							  false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.batch_report");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_NO_DATA_FOUND),
+				errmsg("there is no batch %lld", (long long) batch),
+				errhint("SELECT batch, contacts, label, action, set_by, set_at, changed FROM mkt.batch;"));
+	contacts = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											  1, &isnull));
+	*begun = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											   2, &isnull));
+	mkt_act_again_as(rights);
+	return contacts;
+}
+
+static void
+check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun)
+{
+	if (begun >= table->history_since)
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_MKT_NO_HISTORY),
+			errmsg("what batch %lld changed is not known", (long long) batch),
+			TIMESTAMP_IS_NOEND(table->history_since) ?
+			errdetail("Table %s keeps no history.", mkt_qualified_name(table->contacts)) :
+			errdetail("The history of table %s begins at %s.",
+					  mkt_qualified_name(table->contacts),
+					  timestamptz_to_str(table->history_since)),
+			errhint("SELECT mkt.set_history(%s); makes later batches ready to be undone.",
+					quote_literal_cstr(mkt_qualified_name(table->contacts))));
+}
+
+/*
+ * Each contact of the batch ($1): what it was before the batch and is after it,
+ * and whether something else has changed it since.  That its update date passed
+ * or was moved is nobody's doing.
+ */
+static char *
+query_changes(const MktAttachment *attachment, const char *history)
+{
+	char	   *key = keys(attachment, "%s", ", ");
+	char	   *same = keys(attachment, "f.%1$s OPERATOR(pg_catalog.=) l.%1$s", " AND ");
+	char	   *same_later = keys(attachment, "h.%1$s OPERATOR(pg_catalog.=) l.%1$s", " AND ");
+	char	   *shown = keys(attachment, "l.%s", ", ");
+	StringInfoData query;
+
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "WITH mine AS MATERIALIZED (SELECT * FROM %1$s WHERE batch OPERATOR(pg_catalog.=) $1), "
+					 "first AS (SELECT DISTINCT ON (%2$s) %2$s, from_source_type, from_source_name, "
+					 "CASE WHEN was OPERATOR(pg_catalog.>) effective_at THEN was ELSE '-infinity' END AS was "
+					 "FROM mine ORDER BY %2$s, change), "
+					 "last AS (SELECT DISTINCT ON (%2$s) %2$s, until, change FROM mine ORDER BY %2$s, change DESC) ",
+					 history, key);
+	appendStringInfo(&query,
+					 "SELECT %s, f.was, f.from_source_type, f.from_source_name, l.until, EXISTS ("
+					 "SELECT FROM %s AS h WHERE %s AND h.changed_at OPERATOR(pg_catalog.>=) $2 "
+					 "AND h.change OPERATOR(pg_catalog.>) l.change AND h.batch IS DISTINCT FROM $1 "
+					 "AND NOT COALESCE(pg_catalog.isfinite(h.was) AND h.until OPERATOR(pg_catalog.<) 'infinity', false)"
+					 ") AS touched FROM first AS f JOIN last AS l ON %s",
+					 shown, history, same_later, same);
+	return query.data;
+}
+
+/* The columns of the history by which contacts are told apart, each in a format. */
+static char *
+keys(const MktAttachment *attachment, const char *format, const char *separator)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < attachment->nkeys; i++)
+		appendStringInfo(&list, "%s%s", i ? separator : "",
+						 psprintf(format, mkt_satellite_key(i)));
+	if (mkt_key_needs_account(attachment))
+		appendStringInfo(&list, "%s%s", separator, psprintf(format, "account"));
+	return list.data;
+}
+
+/* The result of a query with the parameters batch and instant, as a relation. */
+static EphemeralNamedRelation
+fetch_changes(const char *query, int64 batch, TimestampTz begun)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	Portal		portal = SPI_cursor_open_with_args(NULL, query, 2,
+												   (Oid[]) {INT8OID, TIMESTAMPTZOID},
+												   (Datum[]) {Int64GetDatum(batch), TimestampTzGetDatum(begun)},
+												   NULL, true, 0);
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+
+	do
+	{
+		SPI_cursor_fetch(portal, true, FETCH);
+		if (relation->md.tupdesc == NULL)
+			relation->md.tupdesc = CreateTupleDescCopy(SPI_tuptable->tupdesc);
+		for (uint64 i = 0; i < SPI_processed; i++)
+			tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
+		SPI_freetuptable(SPI_tuptable);
+	} while (SPI_processed > 0);
+	SPI_cursor_close(portal);
+	mkt_act_again_as(rights);
+
+	relation->md.name = "undone";
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = tuplestore_tuple_count(rows);
+	relation->reldata = rows;
+	return relation;
+}
+
+static void
+update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES])
+{
+	if (SPI_execute_with_args(query_update(attachment), 1, (Oid[]) {TIMESTAMPTZOID},
+							  (Datum[]) {TimestampTzGetDatum(mkt_now())}, NULL, false,
+							  0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not undo a batch");
+	outcome[UNDO_GONE] = total;
+	for (int i = 0; i < UNDO_GONE; i++)
+	{
+		bool		isnull;
+
+		outcome[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+												 i + 1, &isnull));
+		outcome[UNDO_GONE] -= outcome[i];
+	}
+}
+
+/*
+ * $1 now.  By what a contact was and what it is: one that was marketing and is
+ * pending is marketing again, one that was pending and is marketing is pending
+ * again; one that the batch promoted becomes pending, or is.
+ */
+static char *
+query_update(const MktAttachment *attachment)
+{
+	const char *name = mkt_qualified_name(attachment->contacts);
+	const char *status = mkt_attachment_column(attachment, attachment->status);
+	const char *flag = mkt_attachment_column(attachment, attachment->flag);
+	const char *until = mkt_attachment_column(attachment, attachment->until);
+	StringInfoData join;
+	StringInfoData found;
+	StringInfoData query;
+
+	initStringInfo(&join);
+	initStringInfo(&found);
+	initStringInfo(&query);
+	for (int i = 0; i < attachment->nkeys; i++)
+	{
+		appendStringInfo(&join, "%sc.%s OPERATOR(pg_catalog.=) u.%s", i ? " AND " : "",
+						 mkt_attachment_column(attachment, attachment->keys[i]),
+						 mkt_satellite_key(i));
+		appendStringInfo(&found, "u.%s, ", mkt_satellite_key(i));
+	}
+	if (mkt_key_needs_account(attachment))
+	{
+		appendStringInfo(&join, " AND c.%s OPERATOR(pg_catalog.=) u.account",
+						 mkt_attachment_column(attachment, attachment->account));
+		appendStringInfoString(&found, "u.account, ");
+	}
+
+	appendStringInfo(&query,
+					 "WITH found AS MATERIALIZED (SELECT %s u.touched, u.was, u.until, u.from_source_type, u.from_source_name, "
+					 "CASE WHEN c.%s OPERATOR(pg_catalog.<>) 'marketing' OR c.%s OPERATOR(pg_catalog.<=) $1 THEN 'N' "
+					 "WHEN c.%s THEN 'P' ELSE 'M' END AS state "
+					 "FROM %s AS c JOIN undone AS u ON %s ORDER BY 1 FOR NO KEY UPDATE OF c), ",
+					 found.data, status, until, flag, name, join.data);
+	appendStringInfoString(&query,
+						   "outcome AS MATERIALIZED (SELECT *, CASE WHEN touched THEN 'changed since' "
+						   "WHEN state OPERATOR(pg_catalog.=) 'N' AND was OPERATOR(pg_catalog.>) '-infinity' THEN 'too late' "
+						   "WHEN was OPERATOR(pg_catalog.=) 'infinity' OR was OPERATOR(pg_catalog.>) $1 "
+						   "OR state OPERATOR(pg_catalog.=) 'N' THEN 'restored' "
+						   "ELSE 'pending' END AS outcome, "
+						   "was OPERATOR(pg_catalog.=) 'infinity' AND state OPERATOR(pg_catalog.=) 'P' AS up, "
+						   "COALESCE(was OPERATOR(pg_catalog.<) 'infinity', true) AND state OPERATOR(pg_catalog.=) 'M' AS down "
+						   "FROM found), ");
+	appendStringInfo(&query,
+					 "changed AS (UPDATE %s AS c SET %s = 'marketing', %s = NOT u.up, %s = u.from_source_type, %s = u.from_source_name "
+					 "FROM outcome AS u WHERE %s AND NOT u.touched AND (u.up OR u.down) RETURNING 1) ",
+					 name, status, flag,
+					 mkt_attachment_column(attachment, attachment->source_type),
+					 mkt_attachment_column(attachment, attachment->source_name),
+					 join.data);
+	appendStringInfoString(&query,
+						   "SELECT pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored'), "
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'pending'), "
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'changed since'), "
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'too late') "
+						   "FROM outcome, (SELECT pg_catalog.count(*) FROM changed) AS n");
+	return query.data;
+}
