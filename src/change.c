@@ -75,6 +75,8 @@ static int	nnotes = 0;
 static Oid	last_history;
 static MktPartition last_partition;
 
+static bool is_instant(TimestampTz until);
+static bool is_marketing(TimestampTz until);
 static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 					  const MktChange *change, TimestampTz was, TimestampTz until,
 					  TimestampTz effective_at);
@@ -91,8 +93,10 @@ static Datum role_name(Oid role);
 static void drop_written(void);
 
 /*
- * Notes what happened to a contact.  A contact whose instant had passed became
- * non-marketing then, and what the statement did came after it (S1).
+ * Notes what happened to a contact.  Who was not marketing and is not leaves no
+ * trace: most contacts of most tables come and go so.  A contact whose instant
+ * had passed became non-marketing then, and what the statement did came after
+ * it (S1).
  */
 void
 mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -103,13 +107,27 @@ mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 
 	if (!OidIsValid(attachment->history))
 		return;
-	if (!TIMESTAMP_NOT_FINITE(was) && was != MKT_ABSENT && was <= now)
+	if (is_instant(was) && was <= now)
 	{
 		note_part(attachment, contact, change, was, DT_NOBEGIN, was);
 		was = DT_NOBEGIN;
 	}
-	if (was != change->until || change->moved)
+	if ((was != change->until || change->moved) &&
+		(is_marketing(was) || is_marketing(change->until)))
 		note_part(attachment, contact, change, was, change->until, now);
+}
+
+static bool
+is_instant(TimestampTz until)
+{
+	return is_marketing(until) && !TIMESTAMP_IS_NOEND(until);
+}
+
+/* Until some instant; neither non-marketing nor absent. */
+static bool
+is_marketing(TimestampTz until)
+{
+	return until != MKT_ABSENT && !TIMESTAMP_IS_NOBEGIN(until);
 }
 
 static void
