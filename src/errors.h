@@ -22,5 +22,7 @@
 #define ERRCODE_MKT_AMBIGUOUS_KEY			MAKE_SQLSTATE('M','K','0','0','6')
 /* a trigger function or a command was called where it cannot work */
 #define ERRCODE_MKT_WRONG_CALL				MAKE_SQLSTATE('M','K','0','0','7')
+/* rule F4: nobody has said what this tool needs */
+#define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
 
 #endif							/* MKT_ERRORS_H */

@@ -104,7 +104,7 @@ run_query(FunctionCallInfo fcinfo, const MktAttachment *attachment, bool marketi
 {
 	bool		has_source = !PG_ARGISNULL(ARG_SOURCE_TYPE);
 	bool		has_account = !PG_ARGISNULL(ARG_ACCOUNT);
-	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
+	Oid			key_type = get_atttype(attachment->relid, attachment->keys[0]);
 	Oid			types[] = {
 		get_array_type(key_type), TIMESTAMPTZOID, attachment->account_type, TEXTOID,
 		TEXTOID
