@@ -225,7 +225,10 @@ mkt_set_conditions(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* All three belong to the table's owner, and keep each other out. */
+/*
+ * All three belong to the table's owner, and keep each other out.  Readers and
+ * writers are in the way of a policy only, whose command asks for its own lock.
+ */
 static Relation
 open_contacts(Oid contacts)
 {
@@ -233,7 +236,7 @@ open_contacts(Oid contacts)
 
 	if (get_rel_name(contacts) != NULL)
 		mkt_check_owner(contacts);
-	rel = try_relation_open(contacts, AccessExclusiveLock);
+	rel = try_relation_open(contacts, ShareUpdateExclusiveLock);
 	if (rel == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
