@@ -31,11 +31,6 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_clause.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
-#include "parser/parser.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -100,9 +95,6 @@ static AttrNumber find_column(Attach *attach, const char *argument,
 							  const char *column);
 static void check_type(Attach *attach, AttrNumber column, const char *what);
 static void find_key(Attach *attach, const char *key_column);
-static char *argument_condition(FunctionCallInfo fcinfo, int argno,
-								const char *argument, Relation rel);
-static Node *parse_expression(const char *argument, const char *condition);
 static bool attached_already(Attach *attach);
 static void check_columns(Attach *attach);
 static void remove_remains(Attach *attach);
@@ -144,10 +136,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		check_columns(&attach);
 		relation_close(attach.rel, NoLock);
 
-		/* names in the commands below mean what they say */
-		nestlevel = NewGUCNestLevel();
-		set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-						  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		nestlevel = mkt_fix_search_path();
 		SPI_connect();
 		remove_remains(&attach);
 		add_columns(&attach);
@@ -203,6 +192,7 @@ mkt_detach(PG_FUNCTION_ARGS)
 
 	mkt_count_forget(table->count_table);
 	SPI_connect();
+	mkt_restrict_end(contacts);
 	for (size_t i = 0; i < lengthof(triggers); i++)
 		mkt_query_run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
 	mkt_query_run("%s", alter.data);
@@ -340,10 +330,10 @@ read_arguments(FunctionCallInfo fcinfo, Attach *attach)
 		check_type(attach, attach->account_column, "account");
 	}
 	find_key(attach, PG_ARGISNULL(3) ? NULL : NameStr(*PG_GETARG_NAME(3)));
-	attach->already_marketing = argument_condition(fcinfo, 4, "already_marketing",
-												   attach->rel);
-	attach->unsubscribed = argument_condition(fcinfo, 5, "unsubscribed", attach->rel);
-	attach->bounced = argument_condition(fcinfo, 6, "bounced", attach->rel);
+	attach->already_marketing = mkt_condition_argument(fcinfo, 4, "already_marketing",
+													   attach->rel);
+	attach->unsubscribed = mkt_condition_argument(fcinfo, 5, "unsubscribed", attach->rel);
+	attach->bounced = mkt_condition_argument(fcinfo, 6, "bounced", attach->rel);
 }
 
 static AttrNumber
@@ -442,62 +432,6 @@ find_key(Attach *attach, const char *key_column)
 }
 
 /*
- * A condition on the table's columns, checked and written out again with every
- * name qualified, so that it means the same whoever evaluates it later.
- */
-static char *
-argument_condition(FunctionCallInfo fcinfo, int argno, const char *argument,
-				   Relation rel)
-{
-	ParseState *state;
-	ParseNamespaceItem *item;
-	Node	   *condition;
-	char	   *written;
-	int			nestlevel;
-
-	if (PG_ARGISNULL(argno))
-		return NULL;
-	condition = parse_expression(argument, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
-	state = make_parsestate(NULL);
-	item = addRangeTableEntryForRelation(state, rel, AccessShareLock, NULL, false, true);
-	addNSItemToQuery(state, item, true, true, true);
-	condition = transformWhereClause(state, condition, EXPR_KIND_WHERE,
-									 argument);
-
-	nestlevel = NewGUCNestLevel();
-	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	written = deparse_expression(condition,
-								 deparse_context_for(RelationGetRelationName(rel),
-													 RelationGetRelid(rel)),
-								 false, false);
-	AtEOXact_GUC(true, nestlevel);
-	return written;
-}
-
-/* One expression, and nothing around it. */
-static Node *
-parse_expression(const char *argument, const char *condition)
-{
-	List	   *parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
-	SelectStmt *select = castNode(SelectStmt,
-								  linitial_node(RawStmt, parsed)->stmt);
-
-	if (list_length(select->targetList) != 1 || select->distinctClause ||
-		select->intoClause || select->fromClause || select->whereClause ||
-		select->groupClause || select->havingClause || select->windowClause ||
-		select->valuesLists || select->sortClause || select->limitOffset ||
-		select->limitCount || select->lockingClause || select->withClause ||
-		select->op != SETOP_NONE)
-		ereport(ERROR,
-				errcode(ERRCODE_SYNTAX_ERROR),
-				errmsg("%s is not a condition: %s", argument, condition),
-				errhint("Write it as after WHERE, for example %s => 'unsubscribed_at IS NOT NULL'.",
-						argument));
-	return linitial_node(ResTarget, select->targetList)->val;
-}
-
-/*
  * Attaching again changes nothing and says so, if it asks for what is there.
  */
 static bool
@@ -526,7 +460,10 @@ attached_already(Attach *attach)
 	ereport(NOTICE,
 			errmsg("table %s is attached already, nothing changed", attach->name),
 			attach->already_marketing || attach->unsubscribed || attach->bounced ?
-			errdetail("Its conditions are those that mkt.attachment shows.") : 0);
+			errdetail("Its conditions are those that mkt.attachment shows.") : 0,
+			attach->unsubscribed || attach->bounced ?
+			errhint("SELECT mkt.set_conditions(%s, unsubscribed => ..., bounced => ...);",
+					quote_literal_cstr(attach->name)) : 0);
 	return true;
 }
 

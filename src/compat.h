@@ -33,7 +33,11 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #if PG_VERSION_NUM >= 160000
 #define mkt_class_owned_by(relid, roleid) \
 	object_ownercheck(RelationRelationId, relid, roleid)
+#define mkt_schema_aclcheck(schema, roleid, mode) \
+	object_aclcheck(NamespaceRelationId, schema, roleid, mode)
 #else
+#define mkt_schema_aclcheck(schema, roleid, mode) \
+	pg_namespace_aclcheck(schema, roleid, mode)
 #define mkt_class_owned_by(relid, roleid) \
 	pg_class_ownercheck(relid, roleid)
 #endif

@@ -24,5 +24,7 @@
 #define ERRCODE_MKT_NO_HISTORY				MAKE_SQLSTATE('M','K','0','0','8')
 /* rule F1: the default of this tool cannot be changed */
 #define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
+/* rule F4: nobody has said what this tool needs */
+#define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
 
 #endif							/* MKT_ERRORS_H */

@@ -216,7 +216,7 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 	named.table = mkt_attachment_table(named.attachment->contacts);
 	named.history = mkt_qualified_name(named.table->history);
 
-	key_type = get_atttype(named.attachment->contacts, named.attachment->keys[0]);
+	key_type = get_atttype(named.attachment->relid, named.attachment->keys[0]);
 	named.types[0] = key_type;
 	named.values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type);
 	named.types[1] = named.attachment->account_type;

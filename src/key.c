@@ -19,13 +19,16 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+static AttrNumber column_of_contacts(const MktAttachment *attachment,
+									 AttrNumber column);
+
 /* One value has to name one contact. */
 void
 mkt_key_check(const MktAttachment *attachment, bool has_account)
 {
 	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
 	bool		unique = attachment->nkeys == 1 &&
-	mkt_attachment_unique(rel, attachment->keys[0]);
+	mkt_attachment_unique(rel, column_of_contacts(attachment, attachment->keys[0]));
 
 	relation_close(rel, AccessShareLock);
 	if (attachment->nkeys > 1)
@@ -41,6 +44,14 @@ mkt_key_check(const MktAttachment *attachment, bool has_account)
 				errmsg("keys of table %s are unique within an account only",
 					   mkt_qualified_name(attachment->contacts)),
 				errhint("Name the account: account => '...'."));
+}
+
+/* A column of a partition may have another place in the attached table. */
+static AttrNumber
+column_of_contacts(const MktAttachment *attachment, AttrNumber column)
+{
+	return get_attnum(attachment->contacts,
+					  get_attname(attachment->relid, column, false));
 }
 
 /* Who may not update a table hears of it without a query that he did not write. */
@@ -118,7 +129,7 @@ bool
 mkt_key_is_visible(const MktAttachment *attachment, Datum key, Datum account)
 {
 	Oid			types[] = {
-		get_atttype(attachment->contacts, attachment->keys[0]), attachment->account_type
+		get_atttype(attachment->relid, attachment->keys[0]), attachment->account_type
 	};
 	Datum		values[] = {key, account};
 

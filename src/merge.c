@@ -65,7 +65,7 @@ mkt_merge(PG_FUNCTION_ARGS)
 	mkt_key_check_rights(merge.attachment->contacts);
 	mkt_key_check(merge.attachment, !PG_ARGISNULL(3));
 
-	key_type = get_atttype(merge.attachment->contacts, merge.attachment->keys[0]);
+	key_type = get_atttype(merge.attachment->relid, merge.attachment->keys[0]);
 	merge.name = mkt_qualified_name(merge.attachment->contacts);
 	merge.types[0] = key_type;
 	merge.types[1] = merge.attachment->account_type;

@@ -11,9 +11,11 @@
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
- *	4 key.c							contacts named by key
- *	5 attach.c set_status.c merge.c undo.c history.c apply.c verify.c	what users call
- *	6 init.c						_PG_init
+ *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
+ *	5 restrict.c					policies for tools' roles
+ *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
+ *									what users call
+ *	7 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -118,7 +120,13 @@ extern Oid	mkt_owner_of(Oid relid);
 extern void mkt_check_owner(Oid relid);
 extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
+extern MktRights mkt_act_as_reader(Oid relid);
 extern void mkt_act_again_as(MktRights rights);
+extern int	mkt_fix_search_path(void);
+extern bool mkt_reads_all(Oid relid);
+
+struct RowSecurityPolicy;
+extern bool mkt_policy_is_for(const struct RowSecurityPolicy *policy, Oid role);
 
 /* ---- attachment.c: what is attached ---- */
 
@@ -345,6 +353,38 @@ extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
+
+/* ---- condition.c: conditions on contacts, as SQL ---- */
+
+/* What makes a contact unreachable; null: nothing does. */
+typedef struct MktConditions
+{
+	char	   *name;			/* of the table, for error messages */
+	char	   *unsubscribed;
+	char	   *bounced;
+} MktConditions;
+
+extern char *mkt_condition_argument(FunctionCallInfo fcinfo, int argno,
+									const char *argument, Relation rel);
+extern MktConditions mkt_condition_read(Oid contacts);
+extern char *mkt_condition_refusal(const MktAttachment *attachment,
+								   const char *tool);
+extern char *mkt_condition_from(const MktAttachment *attachment);
+extern void mkt_condition_tell(void *arg);
+
+/* ---- tool.c: what tools need (F4) ---- */
+
+typedef struct MktToolNeeds
+{
+	bool		marketing;
+	bool		reachable;
+} MktToolNeeds;
+
+extern MktToolNeeds mkt_tool_needs(const char *tool);
+
+/* ---- restrict.c: policies for tools' roles ---- */
+
+extern void mkt_restrict_end(Oid contacts);
 
 /* ---- verify.c: recounting ---- */
 

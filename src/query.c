@@ -3,7 +3,7 @@
  *	  Commands whose table names are known only when they run.
  *
  * Names in a command are quoted, and values are parameters or quoted literals:
- * the callers see to that.
+ * the callers see to that.  What is not qualified is PostgreSQL's own.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -12,12 +12,14 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "utils/guc.h"
 
 /* Runs one command, made like a string by psprintf(). */
 void
 mkt_query_run(const char *command,...)
 {
 	StringInfoData buffer;
+	int			nestlevel = mkt_fix_search_path();
 	int			needed;
 
 	initStringInfo(&buffer);
@@ -33,6 +35,7 @@ mkt_query_run(const char *command,...)
 	} while (needed > 0);
 	if (SPI_execute(buffer.data, false, 0) < 0)
 		elog(ERROR, "could not run: %s", buffer.data);
+	AtEOXact_GUC(true, nestlevel);
 	pfree(buffer.data);
 }
 

@@ -13,14 +13,23 @@
 #include "mktcontacts.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
+
+static bool policies_show_all(Oid relid);
+static bool is_true(const Expr *expression);
 
 Oid
 mkt_schema(void)
@@ -106,4 +115,98 @@ void
 mkt_act_again_as(MktRights rights)
 {
 	SetUserIdAndSecContext(rights.user, rights.context);
+}
+
+/* Names in what runs until AtEOXact_GUC() mean what they say. */
+int
+mkt_fix_search_path(void)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
+}
+
+/* Whether the current user may read every row and column of a table. */
+bool
+mkt_reads_all(Oid relid)
+{
+	return mkt_schema_aclcheck(get_rel_namespace(relid), GetUserId(),
+							   ACL_USAGE) == ACLCHECK_OK &&
+		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		(check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED ||
+		 policies_show_all(relid));
+}
+
+/* Row-level security that is switched on can still let somebody see all. */
+static bool
+policies_show_all(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		all = false;
+	bool		some = false;
+	ListCell   *cell;
+
+	foreach(cell, rel->rd_rsdesc ? rel->rd_rsdesc->policies : NIL)
+	{
+		RowSecurityPolicy *policy = lfirst(cell);
+
+		if (!mkt_policy_is_for(policy, GetUserId()))
+			continue;
+		if (!policy->permissive)
+			some = true;
+		else if (is_true(policy->qual))
+			all = true;
+	}
+	relation_close(rel, AccessShareLock);
+	return all && !some;
+}
+
+/* Whether a policy has a say in what a role sees. */
+bool
+mkt_policy_is_for(const struct RowSecurityPolicy *policy, Oid role)
+{
+	Datum	   *roles;
+	int			nroles;
+
+	if (policy->polcmd != '*' && policy->polcmd != ACL_SELECT_CHR)
+		return false;
+	deconstruct_array(policy->roles, OIDOID, sizeof(Oid), true, TYPALIGN_INT, &roles,
+					  NULL, &nroles);
+	for (int i = 0; i < nroles; i++)
+	{
+		Oid			policy_role = DatumGetObjectId(roles[i]);
+
+		if (policy_role == ACL_ID_PUBLIC || has_privs_of_role(role, policy_role))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_true(const Expr *expression)
+{
+	const Const *constant = (const Const *) expression;
+
+	return expression && IsA(expression, Const) && !constant->constisnull &&
+		DatumGetBool(constant->constvalue);
+}
+
+/*
+ * A query with conditions that the table's owner gave runs as the owner, so
+ * that they cannot do anything in the caller's name; who reads the whole table
+ * gets the same answer.  With row-level security, or with rights on some
+ * columns only, it runs as the caller, as a view with functions in it would.
+ * No superuser is among those.
+ */
+MktRights
+mkt_act_as_reader(Oid relid)
+{
+	MktRights	rights;
+
+	if (mkt_reads_all(relid))
+		return mkt_act_as(mkt_owner_of(relid));
+	GetUserIdAndSecContext(&rights.user, &rights.context);
+	return rights;
 }

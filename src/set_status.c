@@ -152,7 +152,7 @@ static void
 run_query(Call * call)
 {
 	const MktAttachment *attachment = call->attachment;
-	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
+	Oid			key_type = get_atttype(attachment->relid, attachment->keys[0]);
 	Oid			types[] = {
 		get_array_type(key_type), TIMESTAMPTZOID, attachment->account_type, TEXTOID,
 		TEXTOID

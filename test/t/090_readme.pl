@@ -231,7 +231,7 @@ sub test_completeness
 	for (split(/\n/, $server->safe_psql('postgres', <<'SQL')))
 SELECT proname || '|' || format('mkt.%s(%s)%s', proname,
               regexp_replace(regexp_replace(pg_get_function_arguments(oid), ' DEFAULT ', ' = ', 'g'),
-                             '::[a-z ]+|,? ?OUT .*|IN ', '', 'g'),
+                             '::[a-z ]+(\[\])?|,? ?OUT .*|IN ', '', 'g'),
               CASE WHEN prokind = 'p' OR proretset OR prorettype = 'record'::regtype THEN ''
                    ELSE ' returns ' || format_type(prorettype, NULL) END)
 FROM pg_proc
@@ -256,7 +256,7 @@ SQL
 		SELECT DISTINCT '`' || attname || '`' FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 		WHERE attnum > 0 AND (attrelid = 'contact'::regclass AND attname LIKE 'marketing%'
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
-		      'attachment', 'difference'))}));
+		      'attachment', 'difference', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact', 'outcome'))}));
 	mentions($text, 'trigger', $server->safe_psql('postgres', q{
 		SELECT tgname FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND NOT tgisinternal}));
 	mentions($text, 'constraint', $server->safe_psql('postgres', q{
