@@ -22,5 +22,7 @@
 #define ERRCODE_MKT_AMBIGUOUS_KEY			MAKE_SQLSTATE('M','K','0','0','6')
 /* a trigger function or a command was called where it cannot work */
 #define ERRCODE_MKT_WRONG_CALL				MAKE_SQLSTATE('M','K','0','0','7')
+/* an edition has no price in that currency on that day */
+#define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
 
 #endif							/* MKT_ERRORS_H */

@@ -4,12 +4,12 @@
  *
  * Files stand in levels and call downwards only:
  *
- *	1 state.c update_date.c			pure: values in, values out
+ *	1 state.c update_date.c tier.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	3 account.c count.c				an account's update date; sums per account
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c							contacts named by key
- *	5 attach.c set_status.c merge.c apply.c verify.c	what users call
+ *	5 attach.c set_status.c merge.c apply.c verify.c quote.c	what users call
  *	6 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -88,6 +88,12 @@ extern bool mkt_update_date_next(const MktCycle *cycle, TimestampTz after,
 extern bool mkt_update_date_next_renewal(const MktCycle *cycle,
 										 TimestampTz after,
 										 TimestampTz *result);
+
+/* ---- tier.c: how many contacts an account pays for ---- */
+
+extern int64 mkt_tier_increments(int64 included, int64 increment, int64 n);
+extern bool mkt_tier_limit(int64 included, int64 increment, int64 n,
+						   int64 *limit);
 
 /* ---- setting.c ---- */
 
