@@ -202,9 +202,8 @@ SELECT i.edition, p.currency,
 	i.included, i.increment, p.mode, c.decimals,
 	b.line, b.from_increment, b.to_increment, b.unit_price, p.example
 FROM mkt.increment AS i
-JOIN mkt.price AS p ON p.edition = i.edition AND daterange(p.valid_from, p.valid_to) && daterange(i.valid_from, i.valid_to)
+JOIN mkt.price AS p ON p.edition = i.edition
 JOIN mkt.currency AS c ON c.currency = p.currency
-	AND daterange(c.valid_from, c.valid_to) && daterange(p.valid_from, p.valid_to) * daterange(i.valid_from, i.valid_to)
 JOIN (
 	SELECT edition, currency, valid_from, from_increment, unit_price,
 		row_number() OVER band::integer AS line,
@@ -217,7 +216,9 @@ JOIN (
 		SELECT edition, currency, valid_from, from_increment, per_increment FROM mkt.price_band
 	) AS part
 	WINDOW band AS (PARTITION BY edition, currency, valid_from ORDER BY from_increment)
-) AS b ON b.edition = p.edition AND b.currency = p.currency AND b.valid_from = p.valid_from;
+) AS b ON b.edition = p.edition AND b.currency = p.currency AND b.valid_from = p.valid_from
+WHERE greatest(i.valid_from, p.valid_from, c.valid_from)
+	< least(coalesce(i.valid_to, 'infinity'), coalesce(p.valid_to, 'infinity'), coalesce(c.valid_to, 'infinity'));
 COMMENT ON VIEW mkt.tariff IS 'All prices as one table: the lines of which quotes and charges are made, and when they are valid.';
 COMMENT ON COLUMN mkt.tariff.edition IS 'The edition.';
 COMMENT ON COLUMN mkt.tariff.currency IS 'The currency.';
