@@ -1,6 +1,7 @@
 -- Editions, increments, prices, currencies and thresholds: all of it data (tier.c, quote.c).
 
--- Exclusion constraints compare texts as ranges of one text each, which needs no other extension.
+-- Exclusion constraints compare texts as ranges of one text each, which needs no other extension. They are looked at when the
+-- statement ends, so that one UPDATE can move the day on which one row gives way to the next.
 CREATE TYPE mkt.text_range AS RANGE (SUBTYPE = text, COLLATION = "C", MULTIRANGE_TYPE_NAME = mkt.text_multirange);
 COMMENT ON TYPE mkt.text_range IS 'A range of texts, bytewise: what keeps the validity of rows with the same name from overlapping.';
 COMMENT ON TYPE mkt.text_multirange IS 'Ranges of texts; PostgreSQL wants one for every type of ranges.';
@@ -36,7 +37,7 @@ CREATE TABLE mkt.increment (
 	CONSTRAINT increment_pkey PRIMARY KEY (edition, valid_from),
 	CONSTRAINT "an increment is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "an edition has one increment at a time"
-		EXCLUDE USING gist (mkt.text_range(edition, edition, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&)
+		EXCLUDE USING gist (mkt.text_range(edition, edition, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&) DEFERRABLE
 );
 COMMENT ON TABLE mkt.increment IS 'How large the tiers of an edition are, and when (B1).';
 COMMENT ON COLUMN mkt.increment.edition IS 'The edition.';
@@ -56,7 +57,7 @@ CREATE TABLE mkt.currency (
 	CONSTRAINT currency_pkey PRIMARY KEY (currency, valid_from),
 	CONSTRAINT "a currency is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "a currency has one minor unit at a time"
-		EXCLUDE USING gist (mkt.text_range(currency, currency, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&)
+		EXCLUDE USING gist (mkt.text_range(currency, currency, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&) DEFERRABLE
 );
 COMMENT ON TABLE mkt.currency IS 'Currencies and their minor units, to which amounts are rounded (B6).';
 COMMENT ON COLUMN mkt.currency.currency IS 'Its code by ISO 4217.';
@@ -86,7 +87,7 @@ CREATE TABLE mkt.price (
 	CONSTRAINT "a price is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "an edition has one price at a time in a currency"
 		EXCLUDE USING gist (mkt.text_range(edition, edition, '[]') WITH =, mkt.text_range(currency, currency, '[]') WITH =,
-							pg_catalog.daterange(valid_from, valid_to) WITH &&)
+							pg_catalog.daterange(valid_from, valid_to) WITH &&) DEFERRABLE
 );
 COMMENT ON TABLE mkt.price IS 'What the tiers of an edition cost a month in a currency, and when (B6). Quotes are computed from it anew; what has been charged is kept with the charge.';
 COMMENT ON COLUMN mkt.price.edition IS 'The edition.';
@@ -128,7 +129,7 @@ CREATE TABLE mkt.threshold (
 	CONSTRAINT threshold_pkey PRIMARY KEY (percent, valid_from),
 	CONSTRAINT "a threshold is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "a threshold is there once at a time"
-		EXCLUDE USING gist (pg_catalog.numrange(percent, percent, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&)
+		EXCLUDE USING gist (pg_catalog.numrange(percent, percent, '[]') WITH =, pg_catalog.daterange(valid_from, valid_to) WITH &&) DEFERRABLE
 );
 COMMENT ON TABLE mkt.threshold IS 'At how much of the tier there is a notice (B7).';
 COMMENT ON COLUMN mkt.threshold.percent IS 'Per cent of the tier.';

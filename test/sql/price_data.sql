@@ -37,6 +37,13 @@ INSERT INTO mkt.currency (currency, valid_from, decimals) VALUES ('EUR', '2026-0
 UPDATE mkt.currency SET valid_to = '2026-01-01' WHERE currency = 'EUR';
 INSERT INTO mkt.currency (currency, valid_from, decimals) VALUES ('EUR', '2026-01-01', 3);
 SELECT DISTINCT valid_from, valid_to, included, decimals, currency FROM mkt.tariff WHERE edition = 'gold' ORDER BY currency, valid_from;
+UPDATE mkt.increment SET valid_to = CASE valid_to WHEN '2026-07-01' THEN '2026-08-01' ELSE valid_to END,
+    valid_from = CASE valid_from WHEN '2026-07-01' THEN '2026-08-01' ELSE valid_from END WHERE edition = 'gold';
+SELECT valid_from, valid_to, included FROM mkt.increment WHERE edition = 'gold' ORDER BY valid_from;
+
+-- A migration that runs twice names the key, for the exclusion constraints are looked at later.
+INSERT INTO mkt.threshold (percent) VALUES (75), (60) ON CONFLICT (percent, valid_from) DO NOTHING;
+INSERT INTO mkt.threshold (percent) VALUES (50) ON CONFLICT DO NOTHING;
 
 -- Other nonsense.
 INSERT INTO mkt.edition VALUES ('');
