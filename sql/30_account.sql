@@ -8,20 +8,24 @@ COMMENT ON FUNCTION mkt.is_time_zone(text) IS
 
 CREATE TABLE mkt.account (
 	account		text			CONSTRAINT account_pkey PRIMARY KEY,
-	edition		text			CONSTRAINT "edition has a name" CHECK (edition <> ''),
+	edition		text			CONSTRAINT "edition has a name" CHECK (edition <> '')
+								CONSTRAINT "edition is one of mkt.edition" REFERENCES mkt.edition ON UPDATE CASCADE,
 	commitment	mkt.commitment	NOT NULL DEFAULT 'annual',
 	started_on	date			CONSTRAINT "started_on is a date of our calendar" CHECK (started_on BETWEEN '0001-01-01' AND '9999-12-31'),
 	time_zone	text			NOT NULL DEFAULT 'UTC'
 								CONSTRAINT "time_zone is an IANA name" CHECK (mkt.is_time_zone(time_zone)),
+	currency	text			NOT NULL DEFAULT 'EUR'
+								CONSTRAINT "currency is a code of three letters" CHECK (currency ~ '^[A-Z]{3}$'),
 	CONSTRAINT "a monthly commitment has started_on" CHECK (commitment <> 'monthly' OR started_on IS NOT NULL)
 );
 COMMENT ON TABLE mkt.account IS
 'Settings of accounts, by plain INSERT, UPDATE and DELETE. An account without a row has an annual commitment, no start and UTC (D8). A change moves the instants of the account''s pending contacts to its new next update date (D7).';
 COMMENT ON COLUMN mkt.account.account IS 'The account as text: the value of the contacts table''s account column, or the constant given to mkt.attach().';
-COMMENT ON COLUMN mkt.account.edition IS 'What the account has bought.';
+COMMENT ON COLUMN mkt.account.edition IS 'What the account has bought: one of mkt.edition. Null: nothing, and there is no tier.';
 COMMENT ON COLUMN mkt.account.commitment IS 'annual (D1) or monthly (D2).';
 COMMENT ON COLUMN mkt.account.started_on IS 'The first day of the first term; terms end on its anniversaries, or every month on its day (D3).';
 COMMENT ON COLUMN mkt.account.time_zone IS 'The zone in which the account''s days begin (D4).';
+COMMENT ON COLUMN mkt.account.currency IS 'The currency in which it pays.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.account', '');
 
 CREATE FUNCTION mkt.next_update(account text, after timestamptz DEFAULT NULL) RETURNS timestamptz

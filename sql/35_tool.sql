@@ -57,12 +57,6 @@ AS 'MODULE_PATHNAME', 'mkt_tool_changed';
 REVOKE ALL ON FUNCTION mkt.tool_changed() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.tool_changed() IS 'Trigger function of mkt.tool and mkt.tool_setting: keeps fixed defaults (F1) and tells running sessions. Error: MK009.';
 
-CREATE FUNCTION mkt.shipped_again() RETURNS trigger
-LANGUAGE C
-AS 'MODULE_PATHNAME', 'mkt_shipped_again';
-REVOKE ALL ON FUNCTION mkt.shipped_again() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.shipped_again() IS 'Trigger function of tables that ship with rows: a shipped row that a dump brings takes the place of the one that is there.';
-
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.tool
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER tool_fixed BEFORE UPDATE OR DELETE ON mkt.tool

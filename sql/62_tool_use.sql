@@ -35,3 +35,5 @@ COMMENT ON FUNCTION mkt.refusal(text, boolean, boolean, boolean) IS
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.tool_use
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.tool_use
+FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();

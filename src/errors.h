@@ -26,5 +26,7 @@
 #define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
 /* rule F4: nobody has said what this tool needs */
 #define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
+/* an edition has no price in that currency on that day */
+#define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
 
 #endif							/* MKT_ERRORS_H */

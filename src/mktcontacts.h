@@ -4,7 +4,7 @@
  *
  * Files stand in levels and call downwards only:
  *
- *	1 state.c update_date.c			pure: values in, values out
+ *	1 state.c update_date.c tier.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
  *	3 account.c tool.c				an account's update dates; what tools create
@@ -14,7 +14,7 @@
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
- *									what users call
+ *	6 quote.c						what users call
  *	7 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -94,6 +94,12 @@ extern bool mkt_update_date_next(const MktCycle *cycle, TimestampTz after,
 extern bool mkt_update_date_next_renewal(const MktCycle *cycle,
 										 TimestampTz after,
 										 TimestampTz *result);
+
+/* ---- tier.c: how many contacts an account pays for ---- */
+
+extern int64 mkt_tier_increments(int64 included, int64 increment, int64 n);
+extern bool mkt_tier_limit(int64 included, int64 increment, int64 n,
+						   int64 *limit);
 
 /* ---- setting.c ---- */
 

@@ -4,12 +4,14 @@
  *
  * CREATE EXTENSION brings the shipped rows, and a dump brings them again as its
  * users have changed them.  A row that says it was shipped can only come from a
- * dump; it takes the place of the one that is there.
+ * dump; it takes the place of the one that is there.  Shipped rows that were
+ * deleted stand in mkt.withdrawn, which a dump brings, too.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
 
 #include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "errors.h"
 #include "executor/spi.h"
@@ -19,9 +21,12 @@
 #include "utils/builtins.h"
 
 static char *update_of(Relation rel);
+static void withdraw(Relation rel, HeapTuple row);
+static void withdraw_again(Relation withdrawn, HeapTuple row);
 static bool in_primary_key(Relation rel, AttrNumber column);
 
 PG_FUNCTION_INFO_V1(mkt_shipped_again);
+PG_FUNCTION_INFO_V1(mkt_shipped_withdrawn);
 
 /* BEFORE INSERT, each row that says it was shipped. */
 Datum
@@ -85,6 +90,73 @@ update_of(Relation rel)
 	}
 	return psprintf("UPDATE %s SET %s WHERE %s", mkt_qualified_name(RelationGetRelid(rel)),
 					set.data, where.data);
+}
+
+/* AFTER DELETE, each shipped row; and AFTER INSERT on mkt.withdrawn. */
+Datum
+mkt_shipped_withdrawn(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_WRONG_CALL),
+				errmsg("mkt.shipped_withdrawn() is the trigger function of tables that ship with rows"));
+	SPI_connect();
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		withdraw(trigger->tg_relation, trigger->tg_trigtuple);
+	else
+		withdraw_again(trigger->tg_relation, trigger->tg_trigtuple);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* Remembers a row by its primary key. */
+static void
+withdraw(Relation rel, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	StringInfoData key;
+	Oid			types[INDEX_MAX_KEYS + 1] = {NAMEOID};
+	Datum		values[INDEX_MAX_KEYS + 1] = {NameGetDatum(&rel->rd_rel->relname)};
+	int			n = 1;
+	bool		isnull;
+	MktRights	rights;
+
+	initStringInfo(&key);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped || !in_primary_key(rel, att->attnum))
+			continue;
+		types[n] = att->atttypid;
+		values[n++] = heap_getattr(row, att->attnum, desc, &isnull);
+		appendStringInfo(&key, "%s%s, $%d", key.len ? ", " : "",
+						 quote_literal_cstr(NameStr(att->attname)), n);
+	}
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_with_args(psprintf("INSERT INTO mkt.withdrawn (relation, key) "
+									   "VALUES ($1, pg_catalog.jsonb_build_object(%s)) ON CONFLICT DO NOTHING",
+									   key.data),
+							  n, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not note a deleted row");
+	mkt_act_again_as(rights);
+}
+
+static void
+withdraw_again(Relation withdrawn, HeapTuple row)
+{
+	TupleDesc	desc = RelationGetDescr(withdrawn);
+	bool		isnull;
+	Datum		relation = heap_getattr(row, 1, desc, &isnull);
+	Datum		key = heap_getattr(row, 2, desc, &isnull);
+
+	if (SPI_execute_with_args(psprintf("DELETE FROM mkt.%s AS t WHERE shipped "
+									   "AND pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.@>) $1",
+									   quote_identifier(NameStr(*DatumGetName(relation)))),
+							  1, (Oid[]) {JSONBOID}, &key, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not delete a shipped row");
 }
 
 static bool

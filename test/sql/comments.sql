@@ -21,7 +21,10 @@ SELECT obj_description(oid) IS NOT NULL AS commented FROM pg_extension WHERE ext
 SELECT attrelid::regclass || '.' || attname AS column
 FROM pg_attribute
 WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachment'::regclass, 'mkt.contact_count'::regclass,
-                   'mkt.tool_use'::regclass, 'mkt.source_usage'::regclass, 'mkt.unreachable'::regclass, 'mkt.unreachable_contact'::regclass)
+                   'mkt.contact_count_history'::regclass, 'mkt.batch'::regclass, 'mkt.tool'::regclass, 'mkt.tool_setting'::regclass,
+                   'mkt.tool_use'::regclass, 'mkt.source_usage'::regclass, 'mkt.unreachable'::regclass, 'mkt.unreachable_contact'::regclass,
+                   'mkt.edition'::regclass, 'mkt.increment'::regclass, 'mkt.currency'::regclass, 'mkt.price'::regclass,
+                   'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 
