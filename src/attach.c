@@ -31,11 +31,6 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_clause.h"
-#include "parser/parse_node.h"
-#include "parser/parse_relation.h"
-#include "parser/parser.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -101,7 +96,6 @@ static void check_type(Attach *attach, AttrNumber column, const char *what);
 static void find_key(Attach *attach, const char *key_column);
 static char *argument_condition(FunctionCallInfo fcinfo, int argno,
 								const char *argument, Relation rel);
-static Node *parse_expression(const char *argument, const char *condition);
 static bool attached_already(Attach *attach);
 static void check_columns(Attach *attach);
 static void remove_remains(Attach *attach);
@@ -216,7 +210,10 @@ mkt_detach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Event trigger: forgets attached tables that a command dropped, with their counts. */
+/*
+ * Event trigger: forgets attached tables that a command dropped, with their
+ * counts, saved filters and lists.
+ */
 Datum
 mkt_contacts_dropped(PG_FUNCTION_ARGS)
 {
@@ -239,6 +236,11 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 		SPI_tuptable = rows;
 		SPI_processed = nrows;
 	}
+	run("DELETE FROM mkt.filter AS f "
+		"WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = f.contacts)");
+	run("WITH gone AS (DELETE FROM mkt.list AS l "
+		"WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.contacts) RETURNING l.list) "
+		"DELETE FROM mkt.list_member AS m USING gone WHERE m.list = gone.list");
 	SPI_finish();
 	PG_RETURN_NULL();
 }
@@ -438,60 +440,14 @@ find_key(Attach *attach, const char *key_column)
 				errhint("Name the column by which contacts are told apart as key_column."));
 }
 
-/*
- * A condition on the table's columns, checked and written out again with every
- * name qualified, so that it means the same whoever evaluates it later.
- */
 static char *
 argument_condition(FunctionCallInfo fcinfo, int argno, const char *argument,
 				   Relation rel)
 {
-	ParseState *state;
-	ParseNamespaceItem *item;
-	Node	   *condition;
-	char	   *written;
-	int			nestlevel;
-
 	if (PG_ARGISNULL(argno))
 		return NULL;
-	condition = parse_expression(argument, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
-	state = make_parsestate(NULL);
-	item = addRangeTableEntryForRelation(state, rel, AccessShareLock, NULL, false, true);
-	addNSItemToQuery(state, item, true, true, true);
-	condition = transformWhereClause(state, condition, EXPR_KIND_WHERE,
-									 argument);
-
-	nestlevel = NewGUCNestLevel();
-	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	written = deparse_expression(condition,
-								 deparse_context_for(RelationGetRelationName(rel),
-													 RelationGetRelid(rel)),
-								 false, false);
-	AtEOXact_GUC(true, nestlevel);
-	return written;
-}
-
-/* One expression, and nothing around it. */
-static Node *
-parse_expression(const char *argument, const char *condition)
-{
-	List	   *parsed = raw_parser(condition, RAW_PARSE_PLPGSQL_EXPR);
-	SelectStmt *select = castNode(SelectStmt,
-								  linitial_node(RawStmt, parsed)->stmt);
-
-	if (list_length(select->targetList) != 1 || select->distinctClause ||
-		select->intoClause || select->fromClause || select->whereClause ||
-		select->groupClause || select->havingClause || select->windowClause ||
-		select->valuesLists || select->sortClause || select->limitOffset ||
-		select->limitCount || select->lockingClause || select->withClause ||
-		select->op != SETOP_NONE)
-		ereport(ERROR,
-				errcode(ERRCODE_SYNTAX_ERROR),
-				errmsg("%s is not a condition: %s", argument, condition),
-				errhint("Write it as after WHERE, for example %s => 'unsubscribed_at IS NOT NULL'.",
-						argument));
-	return linitial_node(ResTarget, select->targetList)->val;
+	return mkt_condition_write(rel, argument,
+							   text_to_cstring(PG_GETARG_TEXT_PP(argno)), NULL, NULL);
 }
 
 /*

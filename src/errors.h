@@ -22,5 +22,7 @@
 #define ERRCODE_MKT_AMBIGUOUS_KEY			MAKE_SQLSTATE('M','K','0','0','6')
 /* a trigger function or a command was called where it cannot work */
 #define ERRCODE_MKT_WRONG_CALL				MAKE_SQLSTATE('M','K','0','0','7')
+/* a filter is not one, or does not fit its table */
+#define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
 
 #endif							/* MKT_ERRORS_H */

@@ -9,7 +9,9 @@
  *	3 account.c count.c				an account's update date; sums per account
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c							contacts named by key
+ *	4 condition.c filter.c selection.c	contacts chosen by SQL or JSON
  *	5 attach.c set_status.c merge.c apply.c verify.c	what users call
+ *	5 matching.c saved_filter.c list.c
  *	6 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -23,11 +25,13 @@
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "pgtime.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/date.h"
 #include "utils/datum.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 #include "utils/snapshot.h"
@@ -225,10 +229,72 @@ extern void mkt_shortcut_init(void);
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
+extern void mkt_key_check_readable(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
+
+/* ---- condition.c: conditions given as SQL ---- */
+
+extern char *mkt_condition_write(Relation rel, const char *argument,
+								 const char *condition, const char *read_as,
+								 const char *write_as);
+
+/* ---- filter.c: contacts chosen by JSON ---- */
+
+/*
+ * A condition on contacts, called c, with its parameters, none of them null.
+ * It may be null for a contact, which then is not meant.
+ */
+typedef struct MktFilter
+{
+	char	   *condition;
+	int			first_param;	/* the number of the first parameter */
+	int			nparams;
+	Oid		   *types;
+	Datum	   *values;
+	Oid			run_as;			/* whose rights it needs; invalid: anybody's */
+} MktFilter;
+
+extern MktFilter *mkt_filter_new(int first_param);
+extern MktFilter *mkt_filter_compile(const MktAttachment *attachment,
+									 Jsonb *filter, int first_param);
+extern char *mkt_filter_readable(const MktAttachment *attachment,
+								 Jsonb *filter);
+extern int	mkt_filter_add_param(MktFilter *filter, Oid type, Datum value);
+extern void mkt_filter_restrict(MktFilter *filter,
+								const MktAttachment *attachment,
+								const char *account);
+
+/* ---- selection.c: running filters ---- */
+
+extern MktAttachment *mkt_selection_attachment(Oid contacts);
+extern char *mkt_selection_query(const MktAttachment *attachment,
+								 const MktFilter *filter, const char *what);
+extern void mkt_selection_narrow(MktFilter *filter,
+								 const MktAttachment *attachment,
+								 const char *account);
+extern void mkt_selection_match_keys(MktFilter *filter,
+									 const MktAttachment *attachment,
+									 Datum keys);
+extern void mkt_selection_return_keys(FunctionCallInfo fcinfo,
+									  const MktAttachment *attachment,
+									  const MktFilter *filter);
+extern void mkt_selection_return(FunctionCallInfo fcinfo, const char *query,
+								 const MktFilter *filter);
+
+/* ---- saved_filter.c, list.c: contacts chosen by a name ---- */
+
+extern void mkt_saved_filter_check_name(const char *name);
+extern void mkt_saved_filter_check_owner(const char *what, const char *name,
+										 const char *owner);
+extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
+										const char *account, const char *name,
+										int first_param);
+extern MktFilter *mkt_list_find(const MktAttachment *attachment,
+								const char *account, const char *name,
+								int first_param);
 
 /* ---- verify.c: recounting ---- */
 

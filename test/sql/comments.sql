@@ -20,7 +20,8 @@ SELECT obj_description(oid) IS NOT NULL AS commented FROM pg_extension WHERE ext
 -- Columns of what is meant to be read.
 SELECT attrelid::regclass || '.' || attname AS column
 FROM pg_attribute
-WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachment'::regclass, 'mkt.contact_count'::regclass)
+WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachment'::regclass, 'mkt.contact_count'::regclass,
+                   'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 
