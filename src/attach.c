@@ -140,9 +140,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		relation_close(attach.rel, NoLock);
 
 		/* names in the commands below mean what they say */
-		nestlevel = NewGUCNestLevel();
-		set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-						  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		nestlevel = mkt_restrict_search_path();
 		SPI_connect();
 		remove_remains(&attach);
 		add_columns(&attach);

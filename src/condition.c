@@ -53,9 +53,7 @@ mkt_condition_write(Relation rel, const char *argument, const char *condition,
 	parsed = transformWhereClause(state, parsed, EXPR_KIND_WHERE, argument);
 	error_context_stack = context.previous;
 
-	nestlevel = NewGUCNestLevel();
-	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	nestlevel = mkt_restrict_search_path();
 	written = deparse_expression(parsed,
 								 deparse_context_for(write_as ? write_as : RelationGetRelationName(rel),
 													 RelationGetRelid(rel)),

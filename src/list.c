@@ -66,7 +66,6 @@ mkt_create_list(PG_FUNCTION_ARGS)
 	Datum		values[lengthof(types)];
 	char		nulls[] = {' ', PG_ARGISNULL(ARG_ACCOUNT) ? 'n' : ' ', ' ', ' '};
 	ContactList list;
-	MktRights	rights;
 	bool		isnull;
 
 	read_arguments(fcinfo, &list);
@@ -79,13 +78,10 @@ mkt_create_list(PG_FUNCTION_ARGS)
 	values[3] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
 
 	SPI_connect();
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("INSERT INTO mkt.list (contacts, account, name, owner, created_at) "
-							  "VALUES ($1, $2, $3, $4, mkt.now()) ON CONFLICT DO NOTHING RETURNING list",
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_INSERT_RETURNING)
+	if (mkt_run_as_extension("INSERT INTO mkt.list (contacts, account, name, owner, created_at) "
+							 "VALUES ($1, $2, $3, $4, mkt.now()) ON CONFLICT DO NOTHING RETURNING list",
+							 lengthof(types), types, values, nulls) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not create a list");
-	mkt_act_again_as(rights);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -190,19 +186,15 @@ mkt_list_find(const MktAttachment *attachment, const char *account,
 	char		nulls[] = {' ', account ? ' ' : 'n', ' '};
 	MktFilter  *filter = mkt_filter_new(first_param);
 	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
-	MktRights	rights;
 	Datum		keys;
 	bool		isnull;
 
 	SPI_connect();
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("SELECT (SELECT pg_catalog.array_agg(m.key) FROM mkt.list_member AS m WHERE m.list = l.list) "
-							  "FROM mkt.list AS l WHERE contacts = $1 AND name = $3 "
-							  "AND (account = $2 OR account IS NULL) ORDER BY account NULLS LAST LIMIT 1",
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_SELECT)
+	if (mkt_run_as_extension("SELECT (SELECT pg_catalog.array_agg(m.key) FROM mkt.list_member AS m WHERE m.list = l.list) "
+							 "FROM mkt.list AS l WHERE contacts = $1 AND name = $3 "
+							 "AND (account = $2 OR account IS NULL) ORDER BY account NULLS LAST LIMIT 1",
+							 lengthof(types), types, values, nulls) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a list");
-	mkt_act_again_as(rights);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
@@ -259,16 +251,13 @@ find_list(ContactList *list, const char *lock)
 		CStringGetTextDatum(list->name)
 	};
 	char		nulls[] = {' ', list->account ? ' ' : 'n', ' '};
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
 	bool		isnull;
 
 	/* who fills it keeps others from dropping it meanwhile */
-	if (SPI_execute_with_args(psprintf("SELECT list, owner FROM mkt.list WHERE contacts = $1 "
-									   "AND account IS NOT DISTINCT FROM $2 AND name = $3 FOR %s", lock),
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_SELECT)
+	if (mkt_run_as_extension(psprintf("SELECT list, owner FROM mkt.list WHERE contacts = $1 "
+									  "AND account IS NOT DISTINCT FROM $2 AND name = $3 FOR %s", lock),
+							 lengthof(types), types, values, nulls) != SPI_OK_SELECT)
 		elog(ERROR, "could not find a list");
-	mkt_act_again_as(rights);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
@@ -348,11 +337,8 @@ write_members(const ContactList *list, const char *query, Oid type, Datum keys,
 {
 	Oid			types[] = {INT8OID, type};
 	Datum		values[] = {Int64GetDatum(list->list), keys};
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
 
-	if (SPI_execute_with_args(query, OidIsValid(type) ? 2 : 1, types, values, NULL, false,
-							  0) != expected)
+	if (mkt_run_as_extension(query, OidIsValid(type) ? 2 : 1, types, values, NULL) != expected)
 		elog(ERROR, "could not change a list");
-	mkt_act_again_as(rights);
 	return SPI_processed;
 }

@@ -115,6 +115,9 @@ extern Oid	mkt_owner_of(Oid relid);
 extern void mkt_check_owner(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern void mkt_act_again_as(MktRights rights);
+extern int	mkt_restrict_search_path(void);
+extern int	mkt_run_as_extension(const char *query, int nparams, Oid *types,
+								 Datum *values, const char *nulls);
 
 /* ---- attachment.c: what is attached ---- */
 
@@ -254,7 +257,8 @@ typedef struct MktFilter
 	int			nparams;
 	Oid		   *types;
 	Datum	   *values;
-	Oid			run_as;			/* whose rights it needs; invalid: anybody's */
+	Oid			run_as;			/* whose rights it needs, then to be narrowed;
+								 * invalid: anybody's */
 } MktFilter;
 
 extern MktFilter *mkt_filter_new(int first_param);

@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 
 /* The arguments of these functions, by position. */
@@ -146,20 +147,18 @@ mkt_saved_filter_find(const MktAttachment *attachment, const char *account,
 	MktFilter  *filter = NULL;
 	MemoryContext memory = CurrentMemoryContext;
 	MktRights	rights;
+	int			nestlevel;
 	Datum		json;
 	bool		is_condition;
 	char	   *condition;
 	Oid			owner;
 
 	SPI_connect();
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("SELECT filter, condition, owner FROM mkt.filter "
-							  "WHERE contacts = $1 AND name = $3 AND (account = $2 OR account IS NULL) "
-							  "ORDER BY account NULLS LAST LIMIT 1",
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_SELECT)
+	if (mkt_run_as_extension("SELECT filter, condition, owner FROM mkt.filter "
+							 "WHERE contacts = $1 AND name = $3 AND (account = $2 OR account IS NULL) "
+							 "ORDER BY account NULLS LAST LIMIT 1",
+							 lengthof(types), types, values, nulls) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a saved filter");
-	mkt_act_again_as(rights);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
@@ -178,17 +177,18 @@ mkt_saved_filter_find(const MktAttachment *attachment, const char *account,
 				errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("the role whose rights the condition needs does not exist"),
 				errhint("Drop the filter and save it again."));
-	if (is_condition)
-		rights = mkt_act_as(owner);
 	MemoryContextSwitchTo(memory);
 	if (!is_condition)
 		filter = mkt_filter_compile(attachment, DatumGetJsonbP(json), first_param);
 	else
 	{
 		filter = mkt_filter_new(first_param);
-		filter->condition = write_condition(attachment, condition, "c");
 		filter->run_as = owner;
+		nestlevel = mkt_restrict_search_path();
+		rights = mkt_act_as(owner);
+		filter->condition = write_condition(attachment, condition, "c");
 		mkt_act_again_as(rights);
+		AtEOXact_GUC(true, nestlevel);
 	}
 	error_context_stack = context.previous;
 	SPI_finish();
@@ -236,12 +236,14 @@ static void
 check_condition(const MktAttachment *attachment, const char *condition, Oid owner)
 {
 	MktFilter	filter = {.condition = psprintf("(%s)", condition)};
+	int			nestlevel = mkt_restrict_search_path();
 	MktRights	rights = mkt_act_as(owner);
 
 	if (SPI_execute(psprintf("%s LIMIT 0", mkt_selection_query(attachment, &filter, "")),
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not check a condition");
 	mkt_act_again_as(rights);
+	AtEOXact_GUC(true, nestlevel);
 }
 
 /* Of the filter of just this account and name, or NULL; locks it. */
@@ -260,7 +262,6 @@ save(FunctionCallInfo fcinfo, char *condition, const char *owner)
 	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, NAMEOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
-	MktRights	rights;
 
 	for (int i = 0; i < ARG_CONDITION; i++)
 	{
@@ -272,16 +273,13 @@ save(FunctionCallInfo fcinfo, char *condition, const char *owner)
 	values[ARGS] = DirectFunctionCall1(namein, CStringGetDatum(owner));
 	nulls[ARGS] = ' ';
 
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("INSERT INTO mkt.filter AS f (contacts, account, name, filter, condition, owner, saved_at) "
-							  "VALUES ($1, $2, $3, $4, $5, $6, mkt.now()) "
-							  "ON CONFLICT (contacts, account, name) DO UPDATE SET filter = EXCLUDED.filter, "
-							  "condition = EXCLUDED.condition, saved_at = EXCLUDED.saved_at "
-							  "WHERE f.owner = EXCLUDED.owner",
-							  lengthof(types), types, values, nulls, false,
-							  0) != SPI_OK_INSERT)
+	if (mkt_run_as_extension("INSERT INTO mkt.filter AS f (contacts, account, name, filter, condition, owner, saved_at) "
+							 "VALUES ($1, $2, $3, $4, $5, $6, mkt.now()) "
+							 "ON CONFLICT (contacts, account, name) DO UPDATE SET filter = EXCLUDED.filter, "
+							 "condition = EXCLUDED.condition, saved_at = EXCLUDED.saved_at "
+							 "WHERE f.owner = EXCLUDED.owner",
+							 lengthof(types), types, values, nulls) != SPI_OK_INSERT)
 		elog(ERROR, "could not save a filter");
-	mkt_act_again_as(rights);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -317,10 +315,7 @@ run(FunctionCallInfo fcinfo, const char *query, int expected)
 		PG_GETARG_DATUM(ARG_NAME)
 	};
 	char		nulls[] = {' ', PG_ARGISNULL(ARG_ACCOUNT) ? 'n' : ' ', ' '};
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
 
-	if (SPI_execute_with_args(query, lengthof(types), types, values, nulls, false,
-							  0) != expected)
+	if (mkt_run_as_extension(query, lengthof(types), types, values, nulls) != expected)
 		elog(ERROR, "could not reach the saved filters");
-	mkt_act_again_as(rights);
 }

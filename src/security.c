@@ -17,8 +17,10 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "compat.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -92,8 +94,40 @@ mkt_act_as(Oid role)
 	return before;
 }
 
+/*
+ * Names and operators of a text mean what they say, whatever search path the
+ * caller has.  Returns what AtEOXact_GUC() takes to end that.
+ */
+int
+mkt_restrict_search_path(void)
+{
+	int			nestlevel = NewGUCNestLevel();
+
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
+}
+
 void
 mkt_act_again_as(MktRights rights)
 {
 	SetUserIdAndSecContext(rights.user, rights.context);
+}
+
+/*
+ * Runs a query on the extension's own tables.  As its owner is a superuser, no
+ * operator of the caller's may slip in.
+ */
+int
+mkt_run_as_extension(const char *query, int nparams, Oid *types, Datum *values,
+					 const char *nulls)
+{
+	int			nestlevel = mkt_restrict_search_path();
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	int			result = SPI_execute_with_args(query, nparams, types, values, nulls,
+											   false, 0);
+
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(true, nestlevel);
+	return result;
 }

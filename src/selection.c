@@ -3,9 +3,9 @@
  *	  Runs filters: the contacts that meet one.
  *
  * Queries run with the caller's rights and in the snapshot of the statement
- * that asks.  A filter that needs another role's rights is narrowed first: that
- * role says which contacts meet it, and the caller sees those of them that the
- * caller may see.
+ * that asks.  A filter that needs the rights of a role, and no other search path
+ * than the one that it was written for, is narrowed first: that role says which
+ * contacts meet it, and the caller sees those of them that the caller may see.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -14,8 +14,8 @@
 #include "errors.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
@@ -62,10 +62,11 @@ mkt_selection_narrow(MktFilter *filter, const MktAttachment *attachment,
 	Oid			type;
 	MktFilter  *theirs;
 	MktRights	rights;
+	int			nestlevel;
 	Datum		keys = (Datum) 0;
 	bool		isnull;
 
-	if (!OidIsValid(filter->run_as) || filter->run_as == GetUserId())
+	if (!OidIsValid(filter->run_as))
 		return;
 	mkt_key_check(attachment, account != NULL);
 	type = get_array_type(get_atttype(attachment->contacts, attachment->keys[0]));
@@ -74,6 +75,7 @@ mkt_selection_narrow(MktFilter *filter, const MktAttachment *attachment,
 	mkt_filter_restrict(theirs, attachment, account);
 
 	SPI_connect();
+	nestlevel = mkt_restrict_search_path();
 	rights = mkt_act_as(filter->run_as);
 	if (SPI_execute_with_args(mkt_selection_query(attachment, theirs,
 												  psprintf("pg_catalog.array_agg(c.%s)", key)),
@@ -81,6 +83,7 @@ mkt_selection_narrow(MktFilter *filter, const MktAttachment *attachment,
 							  true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run a filter");
 	mkt_act_again_as(rights);
+	AtEOXact_GUC(true, nestlevel);
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		keys = SPI_datumTransfer(keys, false, get_typlen(type));
