@@ -31,8 +31,10 @@
 #include "nodes/parsenodes.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -96,8 +98,8 @@ static void fill_table(Job *job);
 static char *condition_of(Oid contacts);
 static List *leaves(Oid contacts);
 static bool go_through(Job *job, Oid leaf, const char *query, bool until_done);
-static int64 execute(Oid relid, const char *query, int nargs, Oid *types,
-					 Datum *values);
+static int64 execute(Oid relid, const char *query, bool has_condition, int nargs,
+					 Oid *types, Datum *values);
 static char *update_to_non_marketing(const MktAttachment *attachment,
 									 Oid relid, const char *where,
 									 const char *limit);
@@ -460,7 +462,7 @@ apply_accounts(Job *job, const DueAccounts *due, int first, int next)
 		rows = execute(job->table.contacts,
 					   update_to_non_marketing(attachment, job->table.contacts, where,
 											   "LIMIT $2"),
-					   due->isnull[first] ? 2 : 3, types, values);
+					   false, due->isnull[first] ? 2 : 3, types, values);
 		if (!end_batch(job, rows))
 			return false;
 	} while (rows == job->batch_size);
@@ -596,7 +598,7 @@ go_through(Job *job, Oid leaf, const char *query, bool until_done)
 	{
 		ItemPointerSet(&from, block, 0);
 		ItemPointerSet(&to, block + Min(step, nblocks - block), 0);
-		if (!end_batch(job, execute(leaf, query, lengthof(types), types, values)))
+		if (!end_batch(job, execute(leaf, query, !until_done, lengthof(types), types, values)))
 			return false;
 		if (until_done && job->rows_done >= job->rows_to_do)
 			return false;
@@ -604,15 +606,26 @@ go_through(Job *job, Oid leaf, const char *query, bool until_done)
 	return true;
 }
 
-/* Runs an UPDATE of a contacts table as its owner. */
+/*
+ * Runs an UPDATE of a contacts table as its owner.  What a caller without the
+ * owner's rights has in his search path must not run with them; whoever has
+ * them keeps his, which the table's triggers may rely on.  A condition was
+ * written for a search path of its own.
+ */
 static int64
-execute(Oid relid, const char *query, int nargs, Oid *types, Datum *values)
+execute(Oid relid, const char *query, bool has_condition, int nargs, Oid *types,
+		Datum *values)
 {
-	MktRights	rights = mkt_act_as(mkt_owner_of(relid));
+	Oid			owner = mkt_owner_of(relid);
+	bool		trusted = !has_condition && has_privs_of_role(GetUserId(), owner);
+	int			nestlevel = trusted ? 0 : mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(owner);
 
 	if (SPI_execute_with_args(query, nargs, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update contacts");
 	mkt_act_again_as(rights);
+	if (!trusted)
+		AtEOXact_GUC(true, nestlevel);
 	return SPI_processed;
 }
 

@@ -202,7 +202,10 @@ mkt_detach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Event trigger: forgets attached tables that a command dropped, with their counts. */
+/*
+ * Event trigger: forgets attached tables that a command dropped, with their
+ * counts, saved filters and lists.
+ */
 Datum
 mkt_contacts_dropped(PG_FUNCTION_ARGS)
 {
@@ -220,6 +223,11 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 		if (get_rel_name(table->contacts) == NULL)
 			forget_attachment(table);
 	}
+	mkt_query_run("DELETE FROM mkt.filter AS f "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = f.contacts)");
+	mkt_query_run("WITH gone AS (DELETE FROM mkt.list AS l "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.contacts) RETURNING l.list) "
+				  "DELETE FROM mkt.list_member AS m USING gone WHERE m.list = gone.list");
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -10,6 +10,7 @@
 
 #include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/pg_locale.h"
 
 #if PG_VERSION_NUM < 150000
 #error "mktcontacts needs PostgreSQL 15 or later"
@@ -63,6 +64,14 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #else
 #define mkt_insert_index_entries(result, slot, estate) \
 	list_free(ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL))
+#endif
+
+/* PostgreSQL 18 keeps what it knows of a collation in one struct. */
+#if PG_VERSION_NUM >= 180000
+#define mkt_ctype_is_c(collation) \
+	(pg_newlocale_from_collation(collation)->ctype_is_c)
+#else
+#define mkt_ctype_is_c(collation) lc_ctype_is_c(collation)
 #endif
 
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */

@@ -31,36 +31,56 @@
 #define ATT_BOUNCED			8
 
 static Node *parse_expression(const char *argument, const char *condition);
+static void error_position(void *condition);
 static char *read_column(HeapTuple tuple, TupleDesc desc, int column);
 
-/*
- * A condition on the table's columns, checked and written out again with every
- * name qualified, so that it means the same whoever evaluates it later.
- */
+/* The condition in a function's argument, if there is one. */
 char *
 mkt_condition_argument(FunctionCallInfo fcinfo, int argno, const char *argument,
 					   Relation rel)
 {
-	ParseState *state;
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	return mkt_condition_write(rel, argument, text_to_cstring(PG_GETARG_TEXT_PP(argno)),
+							   NULL, NULL);
+}
+
+/*
+ * A condition, checked and written out with every name qualified, so that it means
+ * the same whoever evaluates it later.  The
+ * table goes by one name where it is read, its own by default, and by another
+ * where it is written; without that, its columns stand alone.
+ */
+char *
+mkt_condition_write(Relation rel, const char *argument, const char *condition,
+					const char *read_as, const char *write_as)
+{
+	ParseState *state = make_parsestate(NULL);
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = error_position,
+		.arg = unconstify(char *, condition)
+	};
+	Node	   *parsed;
 	ParseNamespaceItem *item;
-	Node	   *condition;
 	char	   *written;
 	int			nestlevel;
 
-	if (PG_ARGISNULL(argno))
-		return NULL;
-	condition = parse_expression(argument, text_to_cstring(PG_GETARG_TEXT_PP(argno)));
-	state = make_parsestate(NULL);
-	item = addRangeTableEntryForRelation(state, rel, AccessShareLock, NULL, false, true);
+	error_context_stack = &context;
+	state->p_sourcetext = condition;
+	parsed = parse_expression(argument, condition);
+	item = addRangeTableEntryForRelation(state, rel, AccessShareLock,
+										 read_as ? makeAlias(read_as, NIL) : NULL,
+										 false, true);
 	addNSItemToQuery(state, item, true, true, true);
-	condition = transformWhereClause(state, condition, EXPR_KIND_WHERE,
-									 argument);
+	parsed = transformWhereClause(state, parsed, EXPR_KIND_WHERE, argument);
+	error_context_stack = context.previous;
 
 	nestlevel = mkt_fix_search_path();
-	written = deparse_expression(condition,
-								 deparse_context_for(RelationGetRelationName(rel),
+	written = deparse_expression(parsed,
+								 deparse_context_for(write_as ? write_as : RelationGetRelationName(rel),
 													 RelationGetRelid(rel)),
-								 false, false);
+								 write_as != NULL, false);
 	AtEOXact_GUC(true, nestlevel);
 	return written;
 }
@@ -85,6 +105,20 @@ parse_expression(const char *argument, const char *condition)
 				errhint("Write it as after WHERE, for example %s => 'unsubscribed_at IS NOT NULL'.",
 						argument));
 	return linitial_node(ResTarget, select->targetList)->val;
+}
+
+/* A position in the condition is none in the statement that holds it. */
+static void
+error_position(void *condition)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(condition);
+	}
 }
 
 /* What makes contacts of a table unreachable, as mkt.attachment has it. */

@@ -28,5 +28,7 @@
 #define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
 /* an edition has no price in that currency on that day */
 #define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
+/* a filter is not one, or does not fit its table */
+#define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
 
 #endif							/* MKT_ERRORS_H */

@@ -21,6 +21,7 @@
 
 static AttrNumber column_of_contacts(const MktAttachment *attachment,
 									 AttrNumber column);
+static void check_rights(Oid contacts, AclMode mode);
 
 /* One value has to name one contact. */
 void
@@ -58,8 +59,21 @@ column_of_contacts(const MktAttachment *attachment, AttrNumber column)
 void
 mkt_key_check_rights(Oid contacts)
 {
-	if (pg_class_aclcheck(contacts, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_UPDATE,
+	check_rights(contacts, ACL_UPDATE);
+}
+
+/* Nor who may not read it. */
+void
+mkt_key_check_readable(Oid contacts)
+{
+	check_rights(contacts, ACL_SELECT);
+}
+
+static void
+check_rights(Oid contacts, AclMode mode)
+{
+	if (pg_class_aclcheck(contacts, GetUserId(), mode) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(contacts, GetUserId(), mode,
 								  ACLMASK_ANY) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
 }

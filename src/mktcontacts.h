@@ -12,9 +12,10 @@
  *	3 satellite.c					the tables for these
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
+ *	4 filter.c selection.c			contacts chosen by JSON
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
- *	6 quote.c						what users call
+ *	6 quote.c matching.c saved_filter.c list.c	what users call
  *	7 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -34,6 +35,7 @@
 #include "utils/array.h"
 #include "utils/date.h"
 #include "utils/datum.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 #include "utils/snapshot.h"
@@ -133,6 +135,8 @@ extern bool mkt_reads_all(Oid relid);
 
 struct RowSecurityPolicy;
 extern bool mkt_policy_is_for(const struct RowSecurityPolicy *policy, Oid role);
+extern int	mkt_run_as_extension(const char *query, int nparams, Oid *types,
+								 Datum *values, const char *nulls);
 
 /* ---- attachment.c: what is attached ---- */
 
@@ -351,6 +355,7 @@ extern void mkt_shortcut_init(void);
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
+extern void mkt_key_check_readable(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
@@ -370,6 +375,9 @@ typedef struct MktConditions
 	char	   *bounced;
 } MktConditions;
 
+extern char *mkt_condition_write(Relation rel, const char *argument,
+								 const char *condition, const char *read_as,
+								 const char *write_as);
 extern char *mkt_condition_argument(FunctionCallInfo fcinfo, int argno,
 									const char *argument, Relation rel);
 extern MktConditions mkt_condition_read(Oid contacts);
@@ -378,7 +386,7 @@ extern char *mkt_condition_refusal(const MktAttachment *attachment,
 extern char *mkt_condition_from(const MktAttachment *attachment);
 extern void mkt_condition_tell(void *arg);
 
-/* ---- tool.c: what tools need (F4) ---- */
+/* ---- tool_use.c: what tools need (F4) ---- */
 
 typedef struct MktToolNeeds
 {
@@ -391,6 +399,62 @@ extern MktToolNeeds mkt_tool_needs(const char *tool);
 /* ---- restrict.c: policies for tools' roles ---- */
 
 extern void mkt_restrict_end(Oid contacts);
+
+/* ---- filter.c: contacts chosen by JSON ---- */
+
+/*
+ * A condition on contacts, called c, with its parameters, none of them null.
+ * It may be null for a contact, which then is not meant.
+ */
+typedef struct MktFilter
+{
+	char	   *condition;
+	int			first_param;	/* the number of the first parameter */
+	int			nparams;
+	Oid		   *types;
+	Datum	   *values;
+	Oid			run_as;			/* whose rights it needs, then to be narrowed;
+								 * invalid: anybody's */
+} MktFilter;
+
+extern MktFilter *mkt_filter_new(int first_param);
+extern MktFilter *mkt_filter_compile(const MktAttachment *attachment,
+									 Jsonb *filter, int first_param);
+extern char *mkt_filter_readable(const MktAttachment *attachment,
+								 Jsonb *filter);
+extern int	mkt_filter_add_param(MktFilter *filter, Oid type, Datum value);
+extern void mkt_filter_restrict(MktFilter *filter,
+								const MktAttachment *attachment,
+								const char *account);
+
+/* ---- selection.c: running filters ---- */
+
+extern MktAttachment *mkt_selection_attachment(Oid contacts);
+extern char *mkt_selection_query(const MktAttachment *attachment,
+								 const MktFilter *filter, const char *what);
+extern void mkt_selection_narrow(MktFilter *filter,
+								 const MktAttachment *attachment,
+								 const char *account);
+extern void mkt_selection_match_keys(MktFilter *filter,
+									 const MktAttachment *attachment,
+									 Datum keys);
+extern void mkt_selection_return_keys(FunctionCallInfo fcinfo,
+									  const MktAttachment *attachment,
+									  const MktFilter *filter);
+extern void mkt_selection_return(FunctionCallInfo fcinfo, const char *query,
+								 const MktFilter *filter);
+
+/* ---- saved_filter.c, list.c: contacts chosen by a name ---- */
+
+extern void mkt_saved_filter_check_name(const char *name);
+extern void mkt_saved_filter_check_owner(const char *what, const char *name,
+										 const char *owner);
+extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
+										const char *account, const char *name,
+										int first_param);
+extern MktFilter *mkt_list_find(const MktAttachment *attachment,
+								const char *account, const char *name,
+								int first_param);
 
 /* ---- verify.c: recounting ---- */
 

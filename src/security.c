@@ -19,6 +19,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "rewrite/rowsecurity.h"
@@ -111,13 +112,10 @@ mkt_act_as(Oid role)
 	return before;
 }
 
-void
-mkt_act_again_as(MktRights rights)
-{
-	SetUserIdAndSecContext(rights.user, rights.context);
-}
-
-/* Names in what runs until AtEOXact_GUC() mean what they say. */
+/*
+ * Names and operators of a text mean what they say, whatever search path the
+ * caller has.  Returns what AtEOXact_GUC() takes to end that.
+ */
 int
 mkt_fix_search_path(void)
 {
@@ -126,6 +124,12 @@ mkt_fix_search_path(void)
 	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 					  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return nestlevel;
+}
+
+void
+mkt_act_again_as(MktRights rights)
+{
+	SetUserIdAndSecContext(rights.user, rights.context);
 }
 
 /* Whether the current user may read every row and column of a table. */
@@ -209,4 +213,22 @@ mkt_act_as_reader(Oid relid)
 		return mkt_act_as(mkt_owner_of(relid));
 	GetUserIdAndSecContext(&rights.user, &rights.context);
 	return rights;
+}
+
+/*
+ * Runs a query on the extension's own tables.  As its owner is a superuser, no
+ * operator of the caller's may slip in.
+ */
+int
+mkt_run_as_extension(const char *query, int nparams, Oid *types, Datum *values,
+					 const char *nulls)
+{
+	int			nestlevel = mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	int			result = SPI_execute_with_args(query, nparams, types, values, nulls,
+											   false, 0);
+
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(true, nestlevel);
+	return result;
 }

@@ -24,7 +24,8 @@ WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachme
                    'mkt.contact_count_history'::regclass, 'mkt.batch'::regclass, 'mkt.tool'::regclass, 'mkt.tool_setting'::regclass,
                    'mkt.tool_use'::regclass, 'mkt.source_usage'::regclass, 'mkt.unreachable'::regclass, 'mkt.unreachable_contact'::regclass,
                    'mkt.edition'::regclass, 'mkt.increment'::regclass, 'mkt.currency'::regclass, 'mkt.price'::regclass,
-                   'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass)
+                   'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass,
+                   'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 

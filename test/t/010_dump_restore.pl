@@ -72,6 +72,10 @@ INSERT INTO a_parted SELECT i, 'north', 'marketing', i % 2 = 0 FROM generate_ser
 INSERT INTO a_parted SELECT i, 'south', 'marketing', i % 2 = 0 FROM generate_series(1, 10) AS i;
 INSERT INTO z_whole VALUES (gen_random_uuid(), 'marketing', true), (gen_random_uuid(), NULL, NULL);
 SELECT mkt.set_non_marketing('"Crm"."Contact"', ARRAY[1, 2], source_type => 'user');
+SELECT mkt.save_filter('"Crm"."Contact"', NULL, 'labelled', '{"filterGroups": [{"filters": [{"propertyName": "label", "operator": "HAS_PROPERTY"}]}]}');
+SELECT mkt.save_filter('"Crm"."Contact"', '1', 'early', condition => 'id < 9');
+SELECT mkt.create_list('"Crm"."Contact"', '1', 'fair'), mkt.create_list('z_whole', NULL, 'all');
+SELECT mkt.add_to_list('"Crm"."Contact"', '1', 'fair', ARRAY[1, 5, 9]);
 SQL
 }
 
@@ -88,6 +92,11 @@ SELECT * FROM "Crm"."Contact" ORDER BY id;
 SELECT * FROM a_parted ORDER BY region, id;
 SELECT * FROM z_whole ORDER BY id;
 SELECT * FROM mkt.batch ORDER BY batch;
+SELECT * FROM mkt.filter ORDER BY contacts::text, name;
+SELECT * FROM mkt.list ORDER BY list;
+SELECT * FROM mkt.list_member ORDER BY list, key;
+SELECT mkt.filter_keys('"Crm"."Contact"', '1', 'early') AS key ORDER BY key;
+SELECT mkt.list_keys('"Crm"."Contact"', '1', 'fair') AS key ORDER BY key;
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname LIKE 'mkt%' ORDER BY tgrelid::regclass::text, tgname;
 SQL
 }
@@ -115,6 +124,9 @@ UPDATE a_parted SET region = 'north' WHERE region = 'south' AND id > 5;
 SELECT mkt.billable('north'), (SELECT count(*) FROM a_parted WHERE region = 'north');
 SQL
 	is(verify($db), '', "$db: exactly");
+	is($node->safe_psql($db, <<'SQL'), 't', "$db: a new list has a new number");
+SELECT mkt.create_list('"Crm"."Contact"', NULL, 'new') > max(list) FROM mkt.list;
+SQL
 	is($node->safe_psql($db, <<'SQL'), "2026-03-25 00:00:00+00\n0\n5|5", "$db: settings and jobs find the contacts");
 UPDATE mkt.account SET started_on = '2025-01-25', time_zone = 'UTC' WHERE account = '1';
 SELECT DISTINCT marketing_until FROM "Crm"."Contact" WHERE account_id = 1 AND marketing_until_next_update;
