@@ -36,7 +36,7 @@
 #define BAT_SOURCE_TYPE	(BAT_OUTCOMES + MKT_OUTCOMES)
 #define BAT_SOURCE_NAME	(BAT_SOURCE_TYPE + 1)
 
-static int64 call = 0;			/* the batch of the running call, if any */
+static MktBatchCall call;		/* the running call, if any */
 
 /* The answer for mktcontacts.batch, while the transaction lasts. */
 static char *known_label = NULL;
@@ -45,48 +45,58 @@ static int64 known_batch;
 
 static int64 labelled(Oid contacts);
 static int64 find_labelled(Oid contacts);
-static void report(int64 batch, Oid contacts, const char *action,
-				   const int64 *outcome, Datum source_type, Datum source_name);
+static void report(int64 batch, Oid contacts, const char *label,
+				   const char *action, Oid role, const int64 *outcome,
+				   Datum source_type, Datum source_name);
 static void forget_label(void);
 
-/* The batch to which a change belongs now, or 0. */
+/*
+ * The batch to which a change of a contact belongs now, or 0.  A call is about
+ * one table; what triggers do to others meanwhile is none of its doing.
+ */
 int64
 mkt_batch_current(Oid contacts, bool *is_call)
 {
-	*is_call = call != 0;
-	return call ? call : *mkt_batch ? labelled(contacts) : 0;
+	*is_call = call.batch != 0 && call.contacts == contacts;
+	return *is_call ? call.batch : *mkt_batch ? labelled(contacts) : 0;
 }
 
-/* Begins the batch of a call, which ends it however it ends. */
-int64
-mkt_batch_begin(Oid contacts)
+/* Begins the batch of a call; the caller ends it however the call ends. */
+MktBatchCall
+mkt_batch_begin(Oid contacts, bool may_join, int64 *batch)
 {
-	call = *mkt_batch ? labelled(contacts) :
+	MktBatchCall before = call;
+	bool		joins = may_join && *mkt_batch;
+
+	*batch = joins ? labelled(contacts) :
 		nextval_internal(mkt_relation("batch_number"), false);
-	return call;
+	call.batch = *batch;
+	call.contacts = contacts;
+	return before;
 }
 
 void
-mkt_batch_end(void)
+mkt_batch_end(MktBatchCall before)
 {
-	call = 0;
+	call = before;
 }
 
 /* What a call did; outcomes in the order of the report. */
 void
-mkt_batch_report(int64 batch, Oid contacts, const char *action,
+mkt_batch_report(int64 batch, Oid contacts, bool joined, const char *action,
 				 const int64 *outcome, Datum source_type, Datum source_name)
 {
-	report(batch, contacts, action, outcome, source_type, source_name);
+	report(batch, contacts, joined && *mkt_batch ? mkt_batch : NULL, action,
+		   GetOuterUserId(), outcome, source_type, source_name);
 }
 
 /* More changes by statements of a named batch. */
 void
-mkt_batch_add(int64 batch, Oid contacts, int64 changed)
+mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role, int64 changed)
 {
 	int64		outcome[MKT_OUTCOMES] = {changed};
 
-	report(batch, contacts, "statement", outcome, (Datum) 0, (Datum) 0);
+	report(batch, contacts, label, "statement", role, outcome, (Datum) 0, (Datum) 0);
 }
 
 static int64
@@ -106,7 +116,8 @@ labelled(Oid contacts)
 	if (known_batch == 0)
 	{
 		known_batch = nextval_internal(mkt_relation("batch_number"), false);
-		report(known_batch, contacts, "statement", none, (Datum) 0, (Datum) 0);
+		report(known_batch, contacts, mkt_batch, "statement", GetOuterUserId(), none,
+			   (Datum) 0, (Datum) 0);
 	}
 	forget_label();
 	known_label = MemoryContextStrdup(TopTransactionContext, mkt_batch);
@@ -142,19 +153,20 @@ find_labelled(Oid contacts)
 }
 
 static void
-report(int64 batch, Oid contacts, const char *action, const int64 *outcome,
-	   Datum source_type, Datum source_name)
+report(int64 batch, Oid contacts, const char *label, const char *action, Oid role,
+	   const int64 *outcome, Datum source_type, Datum source_name)
 {
 	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
 	TupleTableSlot *slot = mkt_append_slot(appender);
 
 	slot->tts_values[BAT_BATCH - 1] = Int64GetDatum(batch);
 	slot->tts_values[BAT_CONTACTS - 1] = ObjectIdGetDatum(contacts);
-	slot->tts_values[BAT_LABEL - 1] = CStringGetTextDatum(mkt_batch);
-	slot->tts_isnull[BAT_LABEL - 1] = *mkt_batch == '\0';
+	slot->tts_isnull[BAT_LABEL - 1] = label == NULL;
+	if (label)
+		slot->tts_values[BAT_LABEL - 1] = CStringGetTextDatum(label);
 	slot->tts_values[BAT_ACTION - 1] = CStringGetTextDatum(action);
 	slot->tts_values[BAT_SET_BY - 1] =
-		CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+		CStringGetTextDatum(GetUserNameFromId(role, false));
 	slot->tts_values[BAT_SET_AT - 1] = TimestampTzGetDatum(mkt_now());
 	for (int i = 0; i < MKT_OUTCOMES; i++)
 		slot->tts_values[BAT_OUTCOMES + i - 1] = Int64GetDatum(outcome[i]);
@@ -186,7 +198,7 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_ABORT:
 			/* its memory goes with the transaction's */
 			known_label = NULL;
-			call = 0;
+			call.batch = 0;
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:

@@ -60,7 +60,8 @@ typedef struct Note
 	Oid			history;
 	Oid			role;
 	int64		batch;
-	bool		is_call;		/* of a function that reports itself */
+	const char *label;			/* of the batch; null: a call, which reports
+								 * itself, or none */
 	int			level;
 	int			written;		/* the level at which it was; 0: not yet */
 	int			nkeys;
@@ -83,6 +84,7 @@ static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 static bool joins_last(const MktAttachment *attachment, const Note *note);
 static Note *add_note(void);
 static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
+static const char *copy_label(const char *label);
 static void copy_source(MktSource *source, const MktSource *like);
 static void write_notes(void);
 static void count_batch(const Note *note, int64 n);
@@ -137,8 +139,15 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 {
 	bool		is_call;
 	int64		batch = mkt_batch_current(attachment->contacts, &is_call);
-	Note	   *note = add_note();
-	MemoryContext before = MemoryContextSwitchTo(context);
+	bool		is_partition = attachment->relid != attachment->contacts;
+	Note	   *note;
+	MemoryContext before;
+
+	if (nnotes >= MAX_NOTES &&
+		!(is_partition && was == MKT_ABSENT && notes[nnotes - 1].change.until == MKT_ABSENT))
+		write_notes();
+	note = add_note();
+	before = MemoryContextSwitchTo(context);
 
 	note->change = *change;
 	note->change.was = was;
@@ -164,16 +173,13 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	}
 	copy_source(&note->change.source, &change->source);
 	copy_source(&note->change.from_source, &change->from_source);
-	MemoryContextSwitchTo(before);
-
 	note->batch = batch;
-	note->is_call = is_call;
+	note->label = batch && !is_call ? copy_label(mkt_batch) : NULL;
 	note->level = GetCurrentTransactionNestLevel();
 	note->written = 0;
-	if (attachment->relid != attachment->contacts && joins_last(attachment, note))
+	MemoryContextSwitchTo(before);
+	if (is_partition && joins_last(attachment, note))
 		nnotes--;
-	else if (nnotes % MAX_NOTES == 0)
-		write_notes();
 }
 
 /*
@@ -253,12 +259,45 @@ copy_source(MktSource *source, const MktSource *like)
 	source->name = copy(like->name, like->name_null, false, -1);
 }
 
-/* At the end of a statement. */
-void
+/* F2: what the session or the transaction says of it. */
+MktSource
+mkt_change_session_source(void)
+{
+	MktSource	source = {.type_null = true,.name_null = true};
+
+	if (*mkt_source_type)
+	{
+		source.type = CStringGetTextDatum(mkt_source_type);
+		source.type_null = false;
+	}
+	if (*mkt_source_type && *mkt_source_name)
+	{
+		source.name = CStringGetTextDatum(mkt_source_name);
+		source.name_null = false;
+	}
+	return source;
+}
+
+static const char *
+copy_label(const char *label)
+{
+	static const char *last;
+
+	if (nnotes == 1)
+		last = NULL;
+	if (last == NULL || strcmp(last, label) != 0)
+		last = pstrdup(label);
+	return last;
+}
+
+/* Writes what has been noted, at the end of a statement and before reading. */
+bool
 mkt_change_post(void)
 {
-	if (nnotes > 0)
-		write_notes();
+	if (nnotes == 0)
+		return false;
+	write_notes();
+	return true;
 }
 
 static void
@@ -283,7 +322,7 @@ write_notes(void)
 				mkt_append_close(appender);
 			appender = open_partition(note->history, note->at);
 		}
-		if (previous && (previous->batch != note->batch || previous->contacts != note->contacts))
+		if (previous && (previous->batch != note->batch || previous->role != note->role))
 		{
 			count_batch(previous, in_batch);
 			in_batch = 0;
@@ -311,8 +350,8 @@ write_notes(void)
 static void
 count_batch(const Note *note, int64 n)
 {
-	if (note->batch != 0 && !note->is_call)
-		mkt_batch_add(note->batch, note->contacts, n);
+	if (note->label)
+		mkt_batch_add(note->batch, note->contacts, note->label, note->role, n);
 }
 
 static MktAppender *

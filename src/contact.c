@@ -18,7 +18,9 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "access/tupdesc.h"
+#include "access/xact.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -41,6 +43,14 @@ typedef struct Contact
 
 static const MktSource no_source = {.type_null = true,.name_null = true};
 
+/* The contact of a partition that was updated last. */
+static struct
+{
+	Oid			contacts;
+	CommandId	command;
+	uint32		key;
+}			last_updated;
+
 static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function,
 								   bool right);
 static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
@@ -53,9 +63,10 @@ static void count_update(const MktAttachment *attachment, const TriggerData *tri
 						 const Contact *before, const Contact *after,
 						 const MktSource *source);
 static MktSource row_source(const MktAttachment *attachment, TupleTableSlot *slot);
-static MktSource session_source(void);
 static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
+static bool is_moving(const MktAttachment *attachment, TupleTableSlot *slot);
+static uint32 hash_key(const MktAttachment *attachment, TupleTableSlot *slot);
 static bool created_as_marketing(const MktAttachment *attachment,
 								 const Contact *contact, const MktSource *source);
 static HeapTuple update_contact(TriggerData *trigger,
@@ -111,6 +122,12 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
+	if (attachment->relid != attachment->contacts && *mkt_source_type)
+	{
+		last_updated.contacts = attachment->contacts;
+		last_updated.command = GetCurrentCommandId(false);
+		last_updated.key = hash_key(attachment, trigger->tg_newslot);
+	}
 	return PointerGetDatum(update_contact(trigger, attachment));
 }
 
@@ -198,7 +215,7 @@ count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
 				   MKT_ABSENT);
 	if (!OidIsValid(attachment->history))
 		return;
-	change.source = session_source();
+	change.source = mkt_change_session_source();
 	change.from_source = row_source(attachment, slot);
 	mkt_change_note(attachment, slot, &change);
 }
@@ -241,25 +258,6 @@ row_source(const MktAttachment *attachment, TupleTableSlot *slot)
 
 	source.type = slot_getattr(slot, attachment->source_type, &source.type_null);
 	source.name = slot_getattr(slot, attachment->source_name, &source.name_null);
-	return source;
-}
-
-/* F2: what the session or the transaction says of it. */
-static MktSource
-session_source(void)
-{
-	MktSource	source = no_source;
-
-	if (*mkt_source_type)
-	{
-		source.type = CStringGetTextDatum(mkt_source_type);
-		source.type_null = false;
-	}
-	if (*mkt_source_type && *mkt_source_name)
-	{
-		source.name = CStringGetTextDatum(mkt_source_name);
-		source.name_null = false;
-	}
 	return source;
 }
 
@@ -366,12 +364,13 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	Contact		contact;
 	MktColumns	asked;
 	MktSource	source = row_source(attachment, slot);
-	bool		from_session = source.type_null && *mkt_source_type;
+	bool		from_session = source.type_null && *mkt_source_type &&
+	!is_moving(attachment, slot);
 	MktState	state;
 
 	read_contact(attachment, slot, &contact);
 	if (from_session)
-		source = session_source();
+		source = mkt_change_session_source();
 	asked = contact.columns;
 	if (contact.status_null && !source.type_null)
 		asked.marketing = created_as_marketing(attachment, &contact, &source);
@@ -387,6 +386,36 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 		count_insert(attachment, slot, &contact, &source);
 	return store_state(attachment, trigger->tg_trigtuple, slot, &contact, state,
 					   from_session ? &source : NULL);
+}
+
+/*
+ * A contact that an UPDATE takes to another partition is inserted there, with
+ * the same key and by the same command.  The session has nothing to say of that.
+ */
+static bool
+is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
+{
+	return attachment->relid != attachment->contacts &&
+		last_updated.contacts == attachment->contacts &&
+		last_updated.command == GetCurrentCommandId(false) &&
+		last_updated.key == hash_key(attachment, slot);
+}
+
+static uint32
+hash_key(const MktAttachment *attachment, TupleTableSlot *slot)
+{
+	uint32		hash = 0;
+
+	for (int i = 0; i < attachment->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		key = slot_getattr(slot, attachment->keys[i], &isnull);
+
+		if (!isnull)
+			hash = hash_combine(hash, datum_image_hash(key, attachment->key_by_value[i],
+													   attachment->key_len[i]));
+	}
+	return hash;
 }
 
 static bool
@@ -475,7 +504,7 @@ update_source(const TriggerData *trigger, const MktAttachment *attachment)
 	!same_text(before.name, before.name_null, after.name, after.name_null);
 
 	if (!sets_type && !sets_name)
-		return session_source();
+		return mkt_change_session_source();
 	if (!sets_name)
 		after.name_null = true;
 	return after;

@@ -33,11 +33,13 @@ typedef struct Named
 	MktAttachedTable *table;
 	const char *history;		/* its table, for a query */
 	const char *condition;		/* on the columns of the history */
+	bool		has_account;
+	bool		is_new;			/* rows were written just now */
 	Oid			types[3];
 	Datum		values[3];		/* the key, the account, and what the caller
 								 * adds */
 	char		nulls[3];
-}			Named;
+} Named;
 
 /* What a row of the history, or of the contacts table, says. */
 typedef struct Found
@@ -46,14 +48,14 @@ typedef struct Found
 	bool		absent;
 	TimestampTz until;
 	int64		change;
-}			Found;
+} Found;
 
 static Named named_contact(FunctionCallInfo fcinfo, int account_argno);
-static bool may_know(const Named * named);
-static void run(Named * named, const char *query);
-static Found find(Named * named, const char *query);
-static Found find_now(Named * named);
-static void check_since(const Named * named, TimestampTz at);
+static bool may_know(Named *named);
+static void run(Named *named, const char *query);
+static Found find(Named *named, const char *query, const char *value);
+static Found find_now(Named *named, bool came_later);
+static void check_since(const Named *named, TimestampTz at);
 static void check_kept(FunctionCallInfo fcinfo);
 
 PG_FUNCTION_INFO_V1(mkt_history);
@@ -75,7 +77,7 @@ mkt_history(PG_FUNCTION_ARGS)
 							 "SELECT changed_at, effective_at, mkt.change_name(was, until, moved), "
 							 "CASE WHEN until OPERATOR(pg_catalog.>) effective_at THEN 'marketing' "
 							 "WHEN until IS NOT NULL THEN 'non_marketing' END::mkt.status, "
-							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), account::pg_catalog.text, "
+							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
 							 "source_type, source_name, role, batch "
 							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s WHERE contact IS NULL "
 							 "AND change OPERATOR(pg_catalog.>) (SELECT pg_catalog.min(change) FROM own)) AS h "
@@ -87,8 +89,9 @@ mkt_history(PG_FUNCTION_ARGS)
 }
 
 /*
- * mkt.status_at(contacts, key, at, account): by the last change until then; else
- * by what the first change after it says was before; else as it is now.
+ * mkt.status_at(contacts, key, at, account): by the last change until then; else,
+ * or where that was the contact's end, by what the first change after it says was
+ * before; else as it is now.
  */
 Datum
 mkt_status_at(PG_FUNCTION_ARGS)
@@ -97,6 +100,7 @@ mkt_status_at(PG_FUNCTION_ARGS)
 	TimestampTz at = PG_ARGISNULL(2) ? mkt_now() : PG_GETARG_TIMESTAMPTZ(2);
 	Found		found = {0};
 	Found		emptied;
+	Found		after = {0};
 
 	check_since(&named, at);
 	named.types[2] = TIMESTAMPTZOID;
@@ -104,17 +108,23 @@ mkt_status_at(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (may_know(&named))
 	{
-		found = find(&named, "SELECT until, change FROM %s WHERE %s AND changed_at OPERATOR(pg_catalog.<=) $3 "
-					 "ORDER BY change DESC LIMIT 1");
-		emptied = find(&named, "SELECT until, change FROM %s WHERE contact IS NULL AND changed_at OPERATOR(pg_catalog.<=) $3 "
-					   "ORDER BY change DESC LIMIT 1");
+		found = find(&named, "SELECT %3$s, change FROM %1$s WHERE %2$s AND changed_at OPERATOR(pg_catalog.<=) $3 "
+					 "ORDER BY change DESC LIMIT 1",
+					 named.has_account ? "CASE WHEN account OPERATOR(pg_catalog.=) $2 THEN until END" : "until");
+		emptied = find(&named, "SELECT until, change FROM %1$s WHERE contact IS NULL AND changed_at OPERATOR(pg_catalog.<=) $3 "
+					   "ORDER BY change DESC LIMIT 1", "");
 		if (emptied.found && emptied.change > found.change)
 			found = emptied;
-		if (!found.found)
-			found = find(&named, "SELECT was, change FROM %s WHERE %s AND changed_at OPERATOR(pg_catalog.>) $3 "
-						 "ORDER BY change LIMIT 1");
-		if (!found.found)
-			found = find_now(&named);
+
+		/* who came as a non-marketing contact left no trace */
+		if (!found.found || found.absent)
+			after = find(&named, "SELECT %3$s, change FROM %1$s WHERE %2$s AND changed_at OPERATOR(pg_catalog.>) $3 "
+						 "ORDER BY change LIMIT 1",
+						 named.has_account ? "CASE WHEN NOT moved OR from_account OPERATOR(pg_catalog.=) $2 THEN was END" : "was");
+		if (after.found)
+			found = after;
+		else if (!found.found || found.absent)
+			found = find_now(&named, found.found);
 	}
 	SPI_finish();
 	if (!found.found || found.absent)
@@ -221,44 +231,71 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 	named.values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type);
 	named.types[1] = named.attachment->account_type;
 	memcpy(named.nulls, " n ", sizeof(named.nulls));
+	named.is_new = mkt_change_post();
 	named.condition = "contact OPERATOR(pg_catalog.=) $1";
 	if (!PG_ARGISNULL(account_argno))
 	{
 		named.values[1] = mkt_key_convert(PG_GETARG_DATUM(account_argno), TEXTOID, named.types[1]);
 		named.nulls[1] = ' ';
+		named.has_account = true;
 		named.condition = "contact OPERATOR(pg_catalog.=) $1 AND "
 			"(account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)";
 	}
 	return named;
 }
 
+/*
+ * Under row-level security a contact's history is that of the contact that the
+ * caller sees: not what another one with its key, or it in another account, has
+ * been before.
+ */
 static bool
-may_know(const Named * named)
+may_know(Named *named)
 {
-	return check_enable_rls(named->attachment->contacts, InvalidOid, true) != RLS_ENABLED ||
-		mkt_key_is_visible(named->attachment, named->values[0],
-						   named->nulls[1] == 'n' ? (Datum) 0 : named->values[1]);
+	const MktAttachment *attachment = named->attachment;
+	Datum		account;
+	bool		isnull;
+
+	if (check_enable_rls(attachment->contacts, InvalidOid, true) != RLS_ENABLED)
+		return true;
+	if (!mkt_key_is_visible(attachment, named->values[0],
+							named->has_account ? named->values[1] : (Datum) 0,
+							&account, &isnull))
+		return false;
+	if (isnull)
+		named->condition = psprintf("%s AND account IS NULL", named->condition);
+	else
+	{
+		named->values[1] = account;
+		named->nulls[1] = ' ';
+		named->has_account = true;
+		named->condition = psprintf("%s AND account OPERATOR(pg_catalog.=) $2", named->condition);
+	}
+	named->condition = psprintf("%s AND change OPERATOR(pg_catalog.>) COALESCE((SELECT pg_catalog.max(change) FROM %s "
+								"WHERE contact OPERATOR(pg_catalog.=) $1 AND (until IS NULL OR account IS DISTINCT FROM $2)), 0)",
+								named->condition, named->history);
+	return true;
 }
 
 static void
-run(Named * named, const char *query)
+run(Named *named, const char *query)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
 
 	if (SPI_execute_with_args(query, OidIsValid(named->types[2]) ? 3 : 2, named->types, named->values,
-							  named->nulls, true, 0) != SPI_OK_SELECT)
+							  named->nulls, !named->is_new, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a history");
 	mkt_act_again_as(rights);
 }
 
-/* What the first row of a query on the history says. */
+/* What the first row of a query on the history says, by one of its columns. */
 static Found
-find(Named * named, const char *query)
+find(Named *named, const char *query, const char *value)
 {
 	Found		found = {0};
 	bool		isnull;
 
-	run(named, psprintf(query, named->history, named->condition));
+	run(named, psprintf(query, named->history, named->condition, value));
 	if (SPI_processed == 0)
 		return found;
 	found.found = true;
@@ -269,9 +306,12 @@ find(Named * named, const char *query)
 	return found;
 }
 
-/* What the contacts table says, with the caller's rights. */
+/*
+ * What the contacts table says, with the caller's rights; of a contact that came
+ * after another one's end only that it is there and has not been marketing.
+ */
 static Found
-find_now(Named * named)
+find_now(Named *named, bool came_later)
 {
 	const MktAttachment *attachment = named->attachment;
 	Found		found = {0};
@@ -293,12 +333,14 @@ find_now(Named * named)
 		found.found = true;
 		found.until = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0],
 														SPI_tuptable->tupdesc, 1, &found.absent));
+		if (came_later)
+			found.until = DT_NOBEGIN;
 	}
 	return found;
 }
 
 static void
-check_since(const Named * named, TimestampTz at)
+check_since(const Named *named, TimestampTz at)
 {
 	TimestampTz since = named->table->history_since;
 

@@ -138,23 +138,32 @@ mkt_key_account_text(const MktAttachment *attachment)
 	return quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
 }
 
-/* Whether the caller sees a contact, by key and perhaps account (0: any). */
+/* Whether the caller sees a contact, by key and perhaps account (0: any), and whose. */
 bool
-mkt_key_is_visible(const MktAttachment *attachment, Datum key, Datum account)
+mkt_key_is_visible(const MktAttachment *attachment, Datum key, Datum account,
+				   Datum *its_account, bool *isnull)
 {
 	Oid			types[] = {
 		get_atttype(attachment->relid, attachment->keys[0]), attachment->account_type
 	};
 	Datum		values[] = {key, account};
 
-	if (SPI_execute_with_args(psprintf("SELECT FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+	const char *column = attachment->account ?
+	psprintf("c.%s", mkt_attachment_column(attachment, attachment->account)) :
+	quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
+
+	if (SPI_execute_with_args(psprintf("SELECT %s FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+									   attachment->account ? column : psprintf("%s::pg_catalog.text", column),
 									   mkt_qualified_name(attachment->contacts),
 									   mkt_attachment_column(attachment, attachment->keys[0]),
 									   account ? mkt_key_account_condition(attachment, "$2") : ""),
 							  2, types, values, account ? "  " : " n", true,
 							  1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for a contact");
-	return SPI_processed > 0;
+	if (SPI_processed == 0)
+		return false;
+	*its_account = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+	return true;
 }
 
 static int

@@ -279,7 +279,7 @@ typedef struct MktPartition
 	Oid			relid;
 	TimestampTz from;			/* this and later */
 	TimestampTz to;				/* not this */
-}			MktPartition;
+} MktPartition;
 
 extern MktPartition mkt_partition_for(Oid history, TimestampTz at);
 extern List *mkt_partition_before(Oid history, TimestampTz end);
@@ -295,12 +295,21 @@ typedef enum MktOutcome
 } MktOutcome;
 
 extern int64 mkt_batch_current(Oid contacts, bool *is_call);
-extern int64 mkt_batch_begin(Oid contacts);
-extern void mkt_batch_end(void);
-extern void mkt_batch_report(int64 batch, Oid contacts, const char *action,
-							 const int64 *outcome, Datum source_type,
-							 Datum source_name);
-extern void mkt_batch_add(int64 batch, Oid contacts, int64 changed);
+
+/* A call that sets contacts of a table. */
+typedef struct MktBatchCall
+{
+	int64		batch;			/* 0: none */
+	Oid			contacts;
+} MktBatchCall;
+
+extern MktBatchCall mkt_batch_begin(Oid contacts, bool may_join, int64 *batch);
+extern void mkt_batch_end(MktBatchCall before);
+extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
+							 const char *action, const int64 *outcome,
+							 Datum source_type, Datum source_name);
+extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
+						  int64 changed);
 extern void mkt_batch_init(void);
 
 /* ---- change.c: history ---- */
@@ -330,7 +339,8 @@ typedef struct MktChange
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 							const MktChange *change);
-extern void mkt_change_post(void);
+extern bool mkt_change_post(void);
+extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
 
 /* ---- satellite.c: the tables beside a contacts table ---- */
@@ -360,7 +370,7 @@ extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
 extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
-							   Datum account);
+							   Datum account, Datum *its_account, bool *isnull);
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);

@@ -20,6 +20,7 @@
 #include "nodes/pg_list.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "lib/stringinfo.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -45,6 +46,8 @@ static Oid	create_history(Oid contacts, const char *account_type, int nkeys,
 						   const AttrNumber *keys);
 static bool has_partition(Oid history, TimestampTz at);
 static Month month_of(TimestampTz at);
+static void note_emptied(const MktAttachedTable *table);
+static const char *literal(Datum value, bool isnull);
 static bool find_cutoff(Oid contacts, TimestampTz *cutoff);
 
 /* Makes the tables of a contacts table that has no account column, or has this one. */
@@ -302,12 +305,28 @@ mkt_satellite_truncate(const MktAttachedTable *table)
 					  "CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
 					  "WHERE i.until IS NOT NULL GROUP BY m.account_name, m.account, i.until "
 					  "HAVING pg_catalog.sum(i.n) OPERATOR(pg_catalog.<>) 0", moves, counts);
-		mkt_query_run("INSERT INTO %s (change, changed_at, effective_at, role, moved) "
-					  "VALUES (pg_catalog.nextval('mkt.change_number'), mkt.now(), mkt.now(), current_user, false)",
-					  mkt_qualified_name(table->history));
+		note_emptied(table);
 	}
 	mkt_query_run("TRUNCATE ONLY %s", counts);
 	mkt_act_again_as(rights);
+}
+
+static void
+note_emptied(const MktAttachedTable *table)
+{
+	MktSource	source = mkt_change_session_source();
+
+	mkt_query_run("INSERT INTO %s (change, changed_at, effective_at, role, source_type, source_name, moved) "
+				  "VALUES (pg_catalog.nextval('mkt.change_number'), mkt.now(), mkt.now(), %s, %s, %s, false)",
+				  mkt_qualified_name(table->history),
+				  quote_literal_cstr(GetUserNameFromId(GetOuterUserId(), false)),
+				  literal(source.type, source.type_null), literal(source.name, source.name_null));
+}
+
+static const char *
+literal(Datum value, bool isnull)
+{
+	return isnull ? "NULL" : quote_literal_cstr(TextDatumGetCString(value));
 }
 
 /* The tables go; what is attached has been forgotten already. */

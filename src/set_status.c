@@ -27,7 +27,7 @@
 typedef enum Request
 {
 	SET_MARKETING, SET_NON_MARKETING, RECORD_ACTIVITY
-}			Request;
+} Request;
 
 /* A call, with what its query needs. */
 typedef struct Call
@@ -43,16 +43,16 @@ typedef struct Call
 	bool		has_expected;
 	int64		outcome[MKT_OUTCOMES];
 	int64		kept;			/* that the tool does not promote */
-}			Call;
+} Call;
 
-static Datum set_status(FunctionCallInfo fcinfo, Call * call);
+static Datum set_status(FunctionCallInfo fcinfo, Call *call);
 static Datum argument(FunctionCallInfo fcinfo, int argno);
-static void check_call(const Call * call);
-static void run_query(Call * call);
-static char *build_query(const Call * call);
+static void check_call(const Call *call);
+static void run_query(Call *call);
+static char *build_query(const Call *call);
 static const char *changes(Request request);
-static void check_expected(const Call * call);
-static Datum report(FunctionCallInfo fcinfo, const Call * call, int64 batch);
+static void check_expected(const Call *call);
+static Datum report(FunctionCallInfo fcinfo, const Call *call, int64 batch);
 
 PG_FUNCTION_INFO_V1(mkt_set_marketing);
 PG_FUNCTION_INFO_V1(mkt_set_non_marketing);
@@ -86,9 +86,10 @@ mkt_record_activity(PG_FUNCTION_ARGS)
 }
 
 static Datum
-set_status(FunctionCallInfo fcinfo, Call * call)
+set_status(FunctionCallInfo fcinfo, Call *call)
 {
 	bool		activity = call->request == RECORD_ACTIVITY;
+	MktBatchCall before;
 	int64		batch;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -107,18 +108,18 @@ set_status(FunctionCallInfo fcinfo, Call * call)
 	check_call(call);
 
 	SPI_connect();
-	batch = mkt_batch_begin(call->attachment->contacts);
+	before = mkt_batch_begin(call->attachment->contacts, true, &batch);
 	PG_TRY();
 	{
 		run_query(call);
 	}
 	PG_FINALLY();
 	{
-		mkt_batch_end();
+		mkt_batch_end(before);
 	}
 	PG_END_TRY();
 	check_expected(call);
-	mkt_batch_report(batch, call->attachment->contacts, call->function, call->outcome,
+	mkt_batch_report(batch, call->attachment->contacts, true, call->function, call->outcome,
 					 call->source_type, call->source_name);
 	SPI_finish();
 	return report(fcinfo, call, batch);
@@ -131,7 +132,7 @@ argument(FunctionCallInfo fcinfo, int argno)
 }
 
 static void
-check_call(const Call * call)
+check_call(const Call *call)
 {
 	if (!call->source_type && call->source_name)
 		ereport(ERROR,
@@ -149,7 +150,7 @@ check_call(const Call * call)
 }
 
 static void
-run_query(Call * call)
+run_query(Call *call)
 {
 	const MktAttachment *attachment = call->attachment;
 	Oid			key_type = get_atttype(attachment->relid, attachment->keys[0]);
@@ -186,7 +187,7 @@ run_query(Call * call)
 
 /* $1 keys, $2 now, $3 account, $4 and $5 source. */
 static char *
-build_query(const Call * call)
+build_query(const Call *call)
 {
 	const MktAttachment *attachment = call->attachment;
 	bool		marketing = call->request != SET_NON_MARKETING;
@@ -261,7 +262,7 @@ changes(Request request)
 
 /* W2: who says how many expects just so many to change. */
 static void
-check_expected(const Call * call)
+check_expected(const Call *call)
 {
 	int64		changed = call->outcome[MKT_CHANGED];
 	int64		expected = DatumGetInt64(call->expected);
@@ -280,7 +281,7 @@ check_expected(const Call * call)
 }
 
 static Datum
-report(FunctionCallInfo fcinfo, const Call * call, int64 batch)
+report(FunctionCallInfo fcinfo, const Call *call, int64 batch)
 {
 	Datum		values[1 + MKT_OUTCOMES + 1] = {Int64GetDatum(batch)};
 	bool		nulls[lengthof(values)] = {false};

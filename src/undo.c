@@ -57,6 +57,7 @@ mkt_undo(PG_FUNCTION_ARGS)
 	int64		reported[MKT_OUTCOMES] = {0};
 	Datum		values[1 + UNDO_OUTCOMES];
 	bool		nulls[1 + UNDO_OUTCOMES] = {false};
+	MktBatchCall before;
 	int64		undo;
 	TimestampTz begun;
 	Oid			contacts;
@@ -79,18 +80,18 @@ mkt_undo(PG_FUNCTION_ARGS)
 							batch, begun);
 	SPI_register_relation(changes);
 
-	undo = mkt_batch_begin(contacts);
+	before = mkt_batch_begin(contacts, false, &undo);
 	PG_TRY();
 	{
 		update(attachment, tuplestore_tuple_count(changes->reldata), outcome);
 	}
 	PG_FINALLY();
 	{
-		mkt_batch_end();
+		mkt_batch_end(before);
 	}
 	PG_END_TRY();
 	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
-	mkt_batch_report(undo, contacts, psprintf("undo of %lld", (long long) batch), reported,
+	mkt_batch_report(undo, contacts, false, psprintf("undo of %lld", (long long) batch), reported,
 					 (Datum) 0, (Datum) 0);
 	SPI_finish();
 
@@ -198,7 +199,7 @@ fetch_changes(const char *query, int64 batch, TimestampTz begun)
 	Portal		portal = SPI_cursor_open_with_args(NULL, query, 2,
 												   (Oid[]) {INT8OID, TIMESTAMPTZOID},
 												   (Datum[]) {Int64GetDatum(batch), TimestampTzGetDatum(begun)},
-												   NULL, true, 0);
+												   NULL, false, 0);
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 
 	do
@@ -288,7 +289,7 @@ query_update(const MktAttachment *attachment)
 						   "FROM found), ");
 	appendStringInfo(&query,
 					 "changed AS (UPDATE %s AS c SET %s = 'marketing', %s = NOT u.up, %s = u.from_source_type, %s = u.from_source_name "
-					 "FROM outcome AS u WHERE %s AND NOT u.touched AND (u.up OR u.down) RETURNING 1) ",
+					 "FROM outcome AS u WHERE %s AND (u.up OR u.down OR u.outcome OPERATOR(pg_catalog.=) 'pending') AND NOT u.touched RETURNING 1) ",
 					 name, status, flag,
 					 mkt_attachment_column(attachment, attachment->source_type),
 					 mkt_attachment_column(attachment, attachment->source_name),

@@ -112,7 +112,7 @@ mkt_verify_count(const MktAttachedTable *table)
 	lock_counts(table->count_table);
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT account, account::text, '-infinity'::pg_catalog.timestamptz, "
+					 "SELECT account, CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, '-infinity'::pg_catalog.timestamptz, "
 					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
 					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c "
 					 "GROUP BY account HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted)",
@@ -135,7 +135,7 @@ compare(const MktAttachedTable *table)
 
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT account, account::text, until, "
+					 "SELECT account, CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, until, "
 					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
 					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c%s "
 					 "GROUP BY account, until HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted) "
