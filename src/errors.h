@@ -24,5 +24,7 @@
 #define ERRCODE_MKT_NO_HISTORY				MAKE_SQLSTATE('M','K','0','0','8')
 /* rule F1: the default of this tool cannot be changed */
 #define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
+/* an export of a CRM cannot be read as contacts of the table */
+#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 
 #endif							/* MKT_ERRORS_H */

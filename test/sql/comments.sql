@@ -20,7 +20,8 @@ SELECT obj_description(oid) IS NOT NULL AS commented FROM pg_extension WHERE ext
 -- Columns of what is meant to be read.
 SELECT attrelid::regclass || '.' || attname AS column
 FROM pg_attribute
-WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachment'::regclass, 'mkt.contact_count'::regclass)
+WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachment'::regclass, 'mkt.contact_count'::regclass,
+                   'mkt.import'::regclass, 'mkt.import_problem'::regclass, 'mkt.hubspot_source'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 
@@ -31,7 +32,8 @@ SELECT oid::regprocedure AS public_function FROM pg_proc
 WHERE pronamespace = 'mkt'::regnamespace AND has_function_privilege('pg_monitor', oid, 'EXECUTE')
 ORDER BY oid::regprocedure::text COLLATE "C";
 SELECT relname AS public_relation FROM pg_class
-WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE');
+WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+ORDER BY relname;
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;

@@ -256,7 +256,8 @@ SQL
 		SELECT DISTINCT '`' || attname || '`' FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 		WHERE attnum > 0 AND (attrelid = 'contact'::regclass AND attname LIKE 'marketing%'
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
-		      'attachment', 'difference'))}));
+		      'attachment', 'difference', 'import', 'import_problem', 'hubspot_source', 'hubspot_row',
+		      'hubspot_difference'))}));
 	mentions($text, 'trigger', $server->safe_psql('postgres', q{
 		SELECT tgname FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND NOT tgisinternal}));
 	mentions($text, 'constraint', $server->safe_psql('postgres', q{
