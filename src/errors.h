@@ -30,5 +30,7 @@
 #define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
 /* a filter is not one, or does not fit its table */
 #define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
+/* an export of a CRM cannot be read as contacts of the table */
+#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 
 #endif							/* MKT_ERRORS_H */

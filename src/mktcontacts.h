@@ -4,7 +4,7 @@
  *
  * Files stand in levels and call downwards only:
  *
- *	1 state.c update_date.c tier.c	pure: values in, values out
+ *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
  *	3 account.c tool.c				an account's update dates; what tools create
@@ -13,9 +13,11 @@
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
  *	4 filter.c selection.c			contacts chosen by JSON
+ *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
- *	6 quote.c matching.c saved_filter.c list.c	what users call
+ *	6 quote.c matching.c saved_filter.c list.c
+ *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
@@ -30,6 +32,7 @@
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "pgtime.h"
 #include "storage/itemptr.h"
 #include "utils/array.h"
@@ -102,6 +105,33 @@ extern bool mkt_update_date_next_renewal(const MktCycle *cycle,
 extern int64 mkt_tier_increments(int64 included, int64 increment, int64 n);
 extern bool mkt_tier_limit(int64 included, int64 increment, int64 n,
 						   int64 *limit);
+
+/* ---- csv.c: comma-separated values ---- */
+
+typedef enum MktCsvResult
+{
+	MKT_CSV_RECORD,
+	MKT_CSV_MALFORMED,			/* used covers one line, problem says why */
+	MKT_CSV_MORE,				/* the record goes on behind the buffer */
+	MKT_CSV_END
+} MktCsvResult;
+
+typedef struct MktCsvRecord
+{
+	int			nfields;
+	int			room;
+	size_t	   *starts;			/* of the fields, in text */
+	StringInfoData text;
+	size_t		used;			/* bytes of the buffer */
+	int			breaks;			/* line breaks in them */
+	const char *problem;
+} MktCsvRecord;
+
+extern void mkt_csv_init(MktCsvRecord *record);
+extern MktCsvResult mkt_csv_read(const char *data, size_t len, bool at_end,
+								 MktCsvRecord *record);
+extern char *mkt_csv_field(const MktCsvRecord *record, int field);
+extern size_t mkt_csv_first_line(const char *data, size_t len);
 
 /* ---- setting.c ---- */
 

@@ -25,7 +25,8 @@ WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachme
                    'mkt.tool_use'::regclass, 'mkt.source_usage'::regclass, 'mkt.unreachable'::regclass, 'mkt.unreachable_contact'::regclass,
                    'mkt.edition'::regclass, 'mkt.increment'::regclass, 'mkt.currency'::regclass, 'mkt.price'::regclass,
                    'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass,
-                   'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass)
+                   'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass,
+                   'mkt.import'::regclass, 'mkt.import_problem'::regclass, 'mkt.hubspot_source'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 
@@ -36,7 +37,8 @@ SELECT oid::regprocedure AS public_function FROM pg_proc
 WHERE pronamespace = 'mkt'::regnamespace AND has_function_privilege('pg_monitor', oid, 'EXECUTE')
 ORDER BY oid::regprocedure::text COLLATE "C";
 SELECT relname AS public_relation FROM pg_class
-WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE');
+WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v', 'S') AND has_table_privilege('pg_monitor', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+ORDER BY relname;
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;

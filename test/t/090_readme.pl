@@ -257,7 +257,8 @@ SQL
 		WHERE attnum > 0 AND (attrelid = 'contact'::regclass AND attname LIKE 'marketing%'
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
 		      'attachment', 'difference', 'tool', 'tool_setting', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact',
-		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member'))}));
+		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member',
+		      'import', 'import_problem', 'hubspot_source', 'hubspot_row', 'hubspot_difference'))}));
 	mentions($text, 'trigger', $server->safe_psql('postgres', q{
 		SELECT tgname FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND NOT tgisinternal}));
 	mentions($text, 'constraint', $server->safe_psql('postgres', q{
