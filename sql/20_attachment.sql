@@ -12,7 +12,8 @@ CREATE TABLE mkt.attachment (
 	history				regclass,
 	count_history		regclass,
 	history_since		timestamptz,
-	history_kept		interval
+	history_kept		interval,
+	attached_at			timestamptz
 );
 COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach(), mkt.set_conditions() and mkt.detach().';
 COMMENT ON COLUMN mkt.attachment.contacts IS 'The contacts table.';
@@ -26,5 +27,6 @@ COMMENT ON COLUMN mkt.attachment.bounced IS 'The condition for contacts whose ad
 COMMENT ON COLUMN mkt.attachment.history IS 'The table with the history of its contacts.';
 COMMENT ON COLUMN mkt.attachment.count_history IS 'The table with the history of its counts.';
 COMMENT ON COLUMN mkt.attachment.history_since IS 'The instant from which on its history is known; null while none is kept.';
+COMMENT ON COLUMN mkt.attachment.attached_at IS 'Since when it is attached: before, it had no marketing contacts (F3). Null for a table that brought its marketing columns.';
 COMMENT ON COLUMN mkt.attachment.history_kept IS 'How long its history is kept; null: for ever.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.attachment', '');

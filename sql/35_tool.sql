@@ -15,6 +15,7 @@ COMMENT ON COLUMN mkt.tool.created_as IS 'The status of a contact that the tool 
 COMMENT ON COLUMN mkt.tool.promotes IS 'Whether the tool makes a non-marketing contact that it meets again marketing: always, when_marketing (when it creates marketing contacts), never. Where a setting says that it creates non-marketing contacts it promotes none.';
 COMMENT ON COLUMN mkt.tool.fixed_because IS 'Why created_as cannot be changed; null where it can.';
 COMMENT ON COLUMN mkt.tool.shipped IS 'Whether the tool came with mktcontacts.';
+GRANT SELECT ON mkt.tool TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('mkt.tool', '');
 
 INSERT INTO mkt.tool (tool, created_as, promotes, fixed_because, shipped) VALUES

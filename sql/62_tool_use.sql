@@ -25,6 +25,7 @@ VALUES
 	('ticket', false, false, 'Tickets of a help desk', true),
 	('chat_transcript', false, false, 'Transcripts of chats', true),
 	('survey', false, false, 'Surveys and their answers', true);
+GRANT SELECT ON mkt.tool_use TO PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('mkt.tool_use', '');
 
 CREATE FUNCTION mkt.refusal(tool text, marketing boolean, unsubscribed boolean, bounced boolean) RETURNS text

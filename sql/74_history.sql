@@ -42,18 +42,18 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION mkt.history(regclass, uuid, text) IS 'The same for a key that is a uuid.';
 
-CREATE FUNCTION mkt.status_at(contacts regclass, key text, at timestamptz, account text DEFAULT NULL) RETURNS mkt.status
+CREATE FUNCTION mkt.status_at(contacts regclass, key text, at timestamptz DEFAULT NULL, account text DEFAULT NULL) RETURNS mkt.status
 LANGUAGE C STABLE
 AS 'MODULE_PATHNAME', 'mkt_status_at';
 COMMENT ON FUNCTION mkt.status_at(regclass, text, timestamptz, text) IS
-'A contact''s status at an instant gone by or to come, true to the instant (P3, S1); null when it was not there. Arguments: the contacts table; the contact''s key; the instant; account, required where keys are unique within an account only. Errors: MK001, MK006, MK008 for an instant of which no history is kept, 42501.';
+'A contact''s status at an instant gone by or to come, true to the instant (P3, S1); null when it was not there. Arguments: the contacts table; the contact''s key; at, by default now; account, required where keys are unique within an account only. Errors: MK001, MK006, MK008 for an instant of which no history is kept, 42501.';
 
-CREATE FUNCTION mkt.status_at(contacts regclass, key bigint, at timestamptz, account text DEFAULT NULL) RETURNS mkt.status
+CREATE FUNCTION mkt.status_at(contacts regclass, key bigint, at timestamptz DEFAULT NULL, account text DEFAULT NULL) RETURNS mkt.status
 LANGUAGE SQL STABLE
 RETURN mkt.status_at(contacts, key::text, at, account);
 COMMENT ON FUNCTION mkt.status_at(regclass, bigint, timestamptz, text) IS 'The same for a key that is a number.';
 
-CREATE FUNCTION mkt.status_at(contacts regclass, key uuid, at timestamptz, account text DEFAULT NULL) RETURNS mkt.status
+CREATE FUNCTION mkt.status_at(contacts regclass, key uuid, at timestamptz DEFAULT NULL, account text DEFAULT NULL) RETURNS mkt.status
 LANGUAGE SQL STABLE
 RETURN mkt.status_at(contacts, key::text, at, account);
 COMMENT ON FUNCTION mkt.status_at(regclass, uuid, timestamptz, text) IS 'The same for a key that is a uuid.';
@@ -62,7 +62,7 @@ CREATE FUNCTION mkt.forget(contacts regclass, key text, account text DEFAULT NUL
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_forget';
 COMMENT ON FUNCTION mkt.forget(regclass, text, text) IS
-'Erases what the history says of a contact, and leaves all counts, past ones included, as they were. Returns the number of changes erased. The contact itself is not touched. For whoever may delete contacts; under row-level security for the table''s owner. Arguments: the contacts table; the contact''s key; account, required where keys are unique within an account only. Errors: MK001, MK006, 42501.';
+'Erases what the history says of a contact, and leaves all counts, past ones included, as they were. Of its past only what it is now is known then. Returns the number of changes erased. The contact itself is not touched. For whoever may delete contacts; under row-level security for the table''s owner. Arguments: the contacts table; the contact''s key; account, required where keys are unique within an account only. Errors: MK001, MK006, 42501.';
 
 CREATE FUNCTION mkt.forget(contacts regclass, key bigint, account text DEFAULT NULL) RETURNS bigint
 LANGUAGE SQL
@@ -74,8 +74,8 @@ LANGUAGE SQL
 RETURN mkt.forget(contacts, key::text, account);
 COMMENT ON FUNCTION mkt.forget(regclass, uuid, text) IS 'The same for a key that is a uuid.';
 
-CREATE FUNCTION mkt.set_history(contacts regclass, enabled boolean DEFAULT true, kept interval DEFAULT NULL) RETURNS void
+CREATE FUNCTION mkt.set_history(contacts regclass, enabled boolean DEFAULT true, kept text DEFAULT NULL) RETURNS void
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_set_history';
-COMMENT ON FUNCTION mkt.set_history(regclass, boolean, interval) IS
-'Switches the history of a contacts table on or off, and says how long it is kept. What is there already stays until then. Waits for those who are writing to the table. Arguments: the contacts table, owned by the caller; enabled; kept, in whole months more or less, by default for ever. Errors: MK001, 42501.';
+COMMENT ON FUNCTION mkt.set_history(regclass, boolean, text) IS
+'Switches the history of a contacts table on or off, and says how long it is kept. What is there already stays until then. Waits for those who are writing to the table. Arguments: the contacts table, owned by the caller; enabled; kept, an interval, to whole months, or forever; by default as before, at first for ever. Errors: MK001, 42501.';

@@ -8,13 +8,6 @@ AS 'MODULE_PATHNAME', 'mkt_find_contact';
 COMMENT ON FUNCTION mkt.find_contact(regclass, text, text) IS
 'A contact''s account and marketing columns, for mkt.explain(). Errors: MK001, MK006, P0002 no such contact that the caller can see.';
 
-CREATE FUNCTION mkt.tools() RETURNS SETOF text
-LANGUAGE SQL STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	SELECT tool FROM mkt.tool_use;
-END;
-COMMENT ON FUNCTION mkt.tools() IS 'The tools of mkt.tool_use, for whoever asks which of them may use a contact.';
-
 CREATE FUNCTION mkt.explain(contacts regclass, key text, account text DEFAULT NULL)
 RETURNS TABLE (contact text, account_of text, state text, counts boolean, until timestamptz, since timestamptz,
 			   set_by text, source_type text, source_name text, batch bigint,
@@ -58,7 +51,7 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL (
 		SELECT pg_catalog.array_agg(u.tool ORDER BY u.tool) FILTER (WHERE c.allowed) AS may_use,
 			pg_catalog.array_agg(u.tool || ': ' || c.reason ORDER BY u.tool) FILTER (WHERE NOT c.allowed) AS may_not_use
-		FROM mkt.tools() AS u (tool) CROSS JOIN LATERAL mkt.can_use(contacts, e.key, u.tool, account) AS c
+		FROM mkt.tool_use AS u CROSS JOIN LATERAL mkt.can_use(contacts, e.key, u.tool, account) AS c
 	) AS t;
 END;
 COMMENT ON FUNCTION mkt.explain(regclass, text, text) IS

@@ -223,6 +223,8 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 		if (get_rel_name(table->contacts) == NULL)
 			forget_attachment(table);
 	}
+	mkt_query_run("DELETE FROM mkt.batch_report AS b "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = b.contacts)");
 	mkt_query_run("DELETE FROM mkt.filter AS f "
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = f.contacts)");
 	mkt_query_run("WITH gone AS (DELETE FROM mkt.list AS l "
@@ -611,16 +613,17 @@ note_attachment(Attach *attach, const MktAttachedTable *table)
 		attach->unsubscribed ? CStringGetTextDatum(attach->unsubscribed) : (Datum) 0,
 		attach->bounced ? CStringGetTextDatum(attach->bounced) : (Datum) 0,
 		ObjectIdGetDatum(table->history),
-		ObjectIdGetDatum(table->count_history)
+		ObjectIdGetDatum(table->count_history),
+		BoolGetDatum(attach->adopted)
 	};
-	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, OIDOID};
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, OIDOID, BOOLOID};
 	char		nulls[lengthof(values)];
 
 	for (size_t i = 0; i < lengthof(values); i++)
-		nulls[i] = values[i] ? ' ' : 'n';
+		nulls[i] = values[i] || types[i] == BOOLOID ? ' ' : 'n';
 	if (SPI_execute_with_args("INSERT INTO mkt.attachment (contacts, count_table, account, "
-							  "already_marketing, filled, unsubscribed, bounced, history, count_history, history_since) "
-							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6, $7, $8, mkt.now())",
+							  "already_marketing, filled, unsubscribed, bounced, history, count_history, history_since, attached_at) "
+							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6, $7, $8, mkt.now(), CASE WHEN $9 THEN NULL ELSE mkt.now() END)",
 							  lengthof(values), types, values, nulls, false,
 							  0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note the attachment");

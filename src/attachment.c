@@ -45,6 +45,7 @@
 #define ATT_HISTORY		9
 #define ATT_COUNT_HISTORY	10
 #define ATT_SINCE		11
+#define ATT_ATTACHED_AT	13
 
 /* What stands before the key columns in the trigger's list. */
 #define COLUMNS_OF_STATE 5
@@ -303,6 +304,10 @@ mkt_attachment_list(void)
 			DatumGetTimestampTz(heap_getattr(tuple, ATT_SINCE, desc, &isnull));
 		if (isnull)
 			table->history_since = DT_NOEND;
+		table->attached_at =
+			DatumGetTimestampTz(heap_getattr(tuple, ATT_ATTACHED_AT, desc, &isnull));
+		if (isnull)
+			table->attached_at = DT_NOBEGIN;
 		list = lappend(list, table);
 	}
 	systable_endscan(scan);

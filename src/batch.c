@@ -170,6 +170,11 @@ report(int64 batch, Oid contacts, const char *label, const char *action, Oid rol
 	slot->tts_values[BAT_SET_AT - 1] = TimestampTzGetDatum(mkt_now());
 	for (int i = 0; i < MKT_OUTCOMES; i++)
 		slot->tts_values[BAT_OUTCOMES + i - 1] = Int64GetDatum(outcome[i]);
+	if (source_type == (Datum) 0 && *mkt_source_type)
+	{
+		source_type = CStringGetTextDatum(mkt_source_type);
+		source_name = *mkt_source_name ? CStringGetTextDatum(mkt_source_name) : (Datum) 0;
+	}
 	slot->tts_values[BAT_SOURCE_TYPE - 1] = source_type;
 	slot->tts_isnull[BAT_SOURCE_TYPE - 1] = source_type == (Datum) 0;
 	slot->tts_values[BAT_SOURCE_NAME - 1] = source_name;

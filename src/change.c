@@ -132,13 +132,15 @@ is_marketing(TimestampTz until)
 	return until != MKT_ABSENT && !TIMESTAMP_IS_NOBEGIN(until);
 }
 
+/* That an update date has passed is nobody's doing, and no batch's. */
 static void
 note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 		  const MktChange *change, TimestampTz was, TimestampTz until,
 		  TimestampTz effective_at)
 {
-	bool		is_call;
-	int64		batch = mkt_batch_current(attachment->contacts, &is_call);
+	bool		passed = is_instant(was) && TIMESTAMP_IS_NOBEGIN(until);
+	bool		is_call = false;
+	int64		batch = passed ? 0 : mkt_batch_current(attachment->contacts, &is_call);
 	bool		is_partition = attachment->relid != attachment->contacts;
 	Note	   *note;
 	MemoryContext before;

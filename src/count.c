@@ -233,9 +233,12 @@ mkt_billable(PG_FUNCTION_ARGS)
 		MktAttachedTable *table = lfirst(cell);
 		bool		found = false;
 		Datum		account = (Datum) 0;
-		int64		n = billable_in(table->count_table, PG_GETARG_DATUM(0), at,
-									at < now ? at : DT_NOEND, &found, &account);
+		int64		n;
 
+		if (at < now && at < table->attached_at)
+			continue;
+		n = billable_in(table->count_table, PG_GETARG_DATUM(0), at,
+						at < now ? at : DT_NOEND, &found, &account);
 		if (at < now && may_have_account(table, PG_GETARG_DATUM(0)))
 			n -= billable_since(table, PG_GETARG_DATUM(0), at, &found, &account);
 		if (!found)

@@ -16,11 +16,13 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -51,12 +53,13 @@ typedef struct Found
 } Found;
 
 static Named named_contact(FunctionCallInfo fcinfo, int account_argno);
+static const char *several_keys(const MktAttachment *attachment, Datum key);
 static bool may_know(Named *named);
 static void run(Named *named, const char *query);
 static Found find(Named *named, const char *query, const char *value);
 static Found find_now(Named *named, bool came_later);
 static void check_since(const Named *named, TimestampTz at);
-static void check_kept(FunctionCallInfo fcinfo);
+static Datum argument_kept(FunctionCallInfo fcinfo);
 
 PG_FUNCTION_INFO_V1(mkt_history);
 PG_FUNCTION_INFO_V1(mkt_status_at);
@@ -79,8 +82,8 @@ mkt_history(PG_FUNCTION_ARGS)
 							 "WHEN until IS NOT NULL THEN 'non_marketing' END::mkt.status, "
 							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
 							 "source_type, source_name, role, batch "
-							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s WHERE contact IS NULL "
-							 "AND change OPERATOR(pg_catalog.>) (SELECT pg_catalog.min(change) FROM own)) AS h "
+							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s AS e WHERE contact IS NULL "
+							 "AND (SELECT o.until FROM own AS o WHERE o.change OPERATOR(pg_catalog.<) e.change ORDER BY o.change DESC LIMIT 1) IS NOT NULL) AS h "
 							 "ORDER BY change", named.history, named.condition));
 		mkt_query_return(fcinfo);
 	}
@@ -102,6 +105,8 @@ mkt_status_at(PG_FUNCTION_ARGS)
 	Found		emptied;
 	Found		after = {0};
 
+	if (named.attachment->nkeys > 1)
+		mkt_key_check(named.attachment, false);
 	check_since(&named, at);
 	named.types[2] = TIMESTAMPTZOID;
 	named.values[2] = TimestampTzGetDatum(at);
@@ -167,6 +172,7 @@ Datum
 mkt_set_history(PG_FUNCTION_ARGS)
 {
 	Oid			contacts;
+	Datum		kept;
 	MktRights	rights;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -176,18 +182,18 @@ mkt_set_history(PG_FUNCTION_ARGS)
 				errhint("SELECT mkt.set_history('crm.contact', enabled => true, kept => '2 years');"));
 	contacts = mkt_attachment_of(PG_GETARG_OID(0))->contacts;
 	mkt_check_owner(contacts);
-	check_kept(fcinfo);
+	kept = argument_kept(fcinfo);
 	find_all_inheritors(contacts, ShareRowExclusiveLock, NULL);
 
 	SPI_connect();
 	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args("UPDATE mkt.attachment SET history_kept = $3, "
+	if (SPI_execute_with_args("UPDATE mkt.attachment SET history_kept = CASE WHEN $4 THEN history_kept ELSE $3 END, "
 							  "history_since = CASE WHEN $2 THEN COALESCE(history_since, mkt.now()) END "
 							  "WHERE contacts OPERATOR(pg_catalog.=) $1",
-							  3, (Oid[]) {OIDOID, BOOLOID, INTERVALOID},
+							  4, (Oid[]) {OIDOID, BOOLOID, INTERVALOID, BOOLOID},
 							  (Datum[]) {ObjectIdGetDatum(contacts), PG_GETARG_DATUM(1),
-										 PG_GETARG_DATUM(2)},
-							  PG_ARGISNULL(2) ? "  n" : "   ", false, 0) != SPI_OK_UPDATE)
+										 kept, BoolGetDatum(PG_ARGISNULL(2))},
+							  kept ? "    " : "  n ", false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not set the history of a table");
 	mkt_act_again_as(rights);
 	SPI_finish();
@@ -195,18 +201,26 @@ mkt_set_history(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static void
-check_kept(FunctionCallInfo fcinfo)
+/* An interval, or 0 for ever. */
+static Datum
+argument_kept(FunctionCallInfo fcinfo)
 {
 	Interval	none = {0};
+	char	   *given;
+	Datum		kept;
 
-	if (PG_ARGISNULL(2) ||
-		DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(2), PointerGetDatum(&none))))
-		return;
-	ereport(ERROR,
-			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("a history must be kept for some time"),
-			errhint("kept => '2 years', or enabled => false for none."));
+	if (PG_ARGISNULL(2))
+		return (Datum) 0;
+	given = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (pg_strcasecmp(given, "forever") == 0)
+		return (Datum) 0;
+	kept = DirectFunctionCall3(interval_in, CStringGetDatum(given), InvalidOid, Int32GetDatum(-1));
+	if (!DatumGetBool(DirectFunctionCall2(interval_gt, kept, PointerGetDatum(&none))))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a history must be kept for some time"),
+				errhint("kept => '2 years', kept => 'forever', or enabled => false for none."));
+	return kept;
 }
 
 static Named
@@ -222,16 +236,23 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 				errhint("SELECT * FROM mkt.history('crm.contact', 7);"));
 	named.attachment = mkt_attachment_of(PG_GETARG_OID(0));
 	mkt_check_may_read(named.attachment->contacts);
-	mkt_key_check(named.attachment, !PG_ARGISNULL(account_argno));
 	named.table = mkt_attachment_table(named.attachment->contacts);
 	named.history = mkt_qualified_name(named.table->history);
+	named.is_new = mkt_change_post();
+	memcpy(named.nulls, "nn ", sizeof(named.nulls));
+	named.types[0] = TEXTOID;
+	named.types[1] = named.attachment->account_type;
+	if (named.attachment->nkeys > 1)
+	{
+		named.condition = several_keys(named.attachment, PG_GETARG_DATUM(1));
+		return named;
+	}
+	mkt_key_check(named.attachment, !PG_ARGISNULL(account_argno));
 
 	key_type = get_atttype(named.attachment->relid, named.attachment->keys[0]);
 	named.types[0] = key_type;
 	named.values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type);
-	named.types[1] = named.attachment->account_type;
-	memcpy(named.nulls, " n ", sizeof(named.nulls));
-	named.is_new = mkt_change_post();
+	named.nulls[0] = ' ';
 	named.condition = "contact OPERATOR(pg_catalog.=) $1";
 	if (!PG_ARGISNULL(account_argno))
 	{
@@ -242,6 +263,39 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 			"(account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)";
 	}
 	return named;
+}
+
+/*
+ * A key of several columns is given as an array, such as {eu,7}.  What it is
+ * compared with is read as the columns' own types, and never by a user's function.
+ */
+static const char *
+several_keys(const MktAttachment *attachment, Datum key)
+{
+	Datum		array = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(TextDatumGetCString(key)),
+										 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
+	Datum	   *keys;
+	int			nkeys;
+	StringInfoData condition;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL,
+					  &nkeys);
+	if (nkeys != attachment->nkeys || check_enable_rls(attachment->contacts, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
+				errmsg("contacts of table %s have keys of several columns",
+					   mkt_qualified_name(attachment->contacts)),
+				nkeys != attachment->nkeys ?
+				errhint("Give the %d of them as an array, in the order of the primary key: '{...,...}'.",
+						attachment->nkeys) :
+				errhint("Under row-level security only the table's owner can ask by such a key."));
+	initStringInfo(&condition);
+	for (int i = 0; i < nkeys; i++)
+		appendStringInfo(&condition, "%s%s OPERATOR(pg_catalog.=) %s::%s", i ? " AND " : "",
+						 mkt_satellite_key(i), quote_literal_cstr(TextDatumGetCString(keys[i])),
+						 format_type_be_qualified(getBaseType(get_atttype(attachment->relid,
+																		  attachment->keys[i]))));
+	return condition.data;
 }
 
 /*

@@ -207,6 +207,7 @@ typedef struct MktAttachedTable
 	Oid			history;
 	Oid			count_history;
 	TimestampTz history_since;	/* infinity: it keeps none */
+	TimestampTz attached_at;	/* -infinity: it brought marketing contacts */
 } MktAttachedTable;
 
 #define MKT_TRIGGER_STATE		"mkt_10_state"

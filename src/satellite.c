@@ -178,21 +178,22 @@ mkt_satellite_key(int i)
 
 /*
  * Makes the partition for an instant's month, if there is none.  What has gone
- * to the rest in the meantime goes there.
+ * to the rest in the meantime goes there.  Where others are writing to the rest
+ * just now, the next time is early enough.
  */
 void
 mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at)
 {
 	const char *history = mkt_qualified_name(table->history);
-	const char *rest = mkt_qualified_name(mkt_partition_rest(table->history));
+	Oid			rest = mkt_partition_rest(table->history);
 	MktRights	rights;
 	Month		month;
 	char	   *name;
 
-	if (has_partition(table->history, at))
-		return;
-	LockRelationOid(table->history, ShareUpdateExclusiveLock);
-	if (has_partition(table->history, at))
+	if (has_partition(table->history, at) ||
+		!ConditionalLockRelationOid(table->history, ShareUpdateExclusiveLock) ||
+		!ConditionalLockRelationOid(rest, AccessExclusiveLock) ||
+		has_partition(table->history, at))
 		return;
 	month = month_of(at);
 	name = ChooseRelationName(get_rel_name(table->history), NULL, month.name, mkt_schema(),
@@ -202,7 +203,7 @@ mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at)
 	mkt_query_run("CREATE %sTABLE %s (LIKE %s)", unlogged(table->contacts), name, history);
 	mkt_query_run("WITH moved AS (DELETE FROM %s WHERE changed_at OPERATOR(pg_catalog.>=) %s "
 				  "AND changed_at OPERATOR(pg_catalog.<) %s RETURNING *) INSERT INTO %s SELECT * FROM moved",
-				  rest, month.from, month.to, name);
+				  mkt_qualified_name(rest), month.from, month.to, name);
 	mkt_query_run("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)", history, name,
 				  month.from, month.to);
 	mkt_act_again_as(rights);
@@ -248,6 +249,8 @@ mkt_satellite_expire(const MktAttachedTable *table)
 	ListCell   *cell;
 
 	if (!find_cutoff(table->contacts, &cutoff) ||
+		(TIMESTAMP_IS_NOEND(table->history_since) &&
+		 mkt_partition_before(table->history, cutoff) == NIL) ||
 		!ConditionalLockRelationOid(table->history, AccessExclusiveLock))
 		return;
 	instant = quote_literal_cstr(timestamptz_to_str(cutoff));
@@ -258,7 +261,7 @@ mkt_satellite_expire(const MktAttachedTable *table)
 				  mkt_qualified_name(mkt_partition_rest(table->history)), instant);
 	mkt_query_run("DELETE FROM %s WHERE at OPERATOR(pg_catalog.<) %s",
 				  mkt_qualified_name(table->count_history), instant);
-	mkt_query_run("UPDATE mkt.attachment SET history_since = %s WHERE contacts OPERATOR(pg_catalog.=) %u",
+	mkt_query_run("UPDATE mkt.attachment SET history_since = %s WHERE contacts OPERATOR(pg_catalog.=) %u AND history_since IS NOT NULL",
 				  instant, table->contacts);
 	mkt_act_again_as(rights);
 }
@@ -273,7 +276,7 @@ find_cutoff(Oid contacts, TimestampTz *cutoff)
 	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, pg_catalog.date_trunc('month', "
 							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS cutoff "
 							  "FROM mkt.attachment WHERE contacts OPERATOR(pg_catalog.=) $1) AS c "
-							  "WHERE history_since OPERATOR(pg_catalog.<) cutoff",
+							  "WHERE COALESCE(history_since OPERATOR(pg_catalog.<) cutoff, cutoff IS NOT NULL)",
 							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},
 							  NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read mkt.attachment");

@@ -320,6 +320,7 @@ check_tool(TriggerData *trigger)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_FIXED_DEFAULT),
 				errmsg("tool \"%s\" comes with mktcontacts and cannot be deleted", tool),
+				reason ? 0 :
 				errhint("UPDATE mkt.tool SET created_as = 'non_marketing', promotes = 'never' WHERE tool = %s;",
 						quote_literal_cstr(tool)));
 	for (size_t i = 0; i < lengthof(fixed); i++)
@@ -328,8 +329,15 @@ check_tool(TriggerData *trigger)
 		char	   *after = value_of(trigger->tg_newtuple, desc, fixed[i]);
 		bool		same = before && after ? strcmp(before, after) == 0 : before == after;
 
-		if (!same && (reason || (fixed[i] != TOOL_CREATED_AS && fixed[i] != TOOL_PROMOTES)))
-			refuse(tool, reason ? reason : "Its name belongs to mktcontacts.");
+		if (same)
+			continue;
+		if (fixed[i] != TOOL_CREATED_AS && fixed[i] != TOOL_PROMOTES)
+			ereport(ERROR,
+					errcode(ERRCODE_MKT_FIXED_DEFAULT),
+					errmsg("tool \"%s\" comes with mktcontacts and cannot be renamed or made another", tool),
+					errhint("INSERT INTO mkt.tool (tool, created_as, promotes) VALUES (...); adds one of your own."));
+		if (reason)
+			refuse(tool, reason);
 	}
 }
 

@@ -139,8 +139,9 @@ check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun)
 			errdetail("The history of table %s begins at %s.",
 					  mkt_qualified_name(table->contacts),
 					  timestamptz_to_str(table->history_since)),
+			TIMESTAMP_IS_NOEND(table->history_since) ?
 			errhint("SELECT mkt.set_history(%s); makes later batches ready to be undone.",
-					quote_literal_cstr(mkt_qualified_name(table->contacts))));
+					quote_literal_cstr(mkt_qualified_name(table->contacts))) : 0);
 }
 
 /*
@@ -169,7 +170,7 @@ query_changes(const MktAttachment *attachment, const char *history)
 					 "SELECT %s, f.was, f.from_source_type, f.from_source_name, l.until, EXISTS ("
 					 "SELECT FROM %s AS h WHERE %s AND h.changed_at OPERATOR(pg_catalog.>=) $2 "
 					 "AND h.change OPERATOR(pg_catalog.>) l.change AND h.batch IS DISTINCT FROM $1 "
-					 "AND NOT COALESCE(pg_catalog.isfinite(h.was) AND h.until OPERATOR(pg_catalog.<) 'infinity', false)"
+					 "AND (h.moved OR NOT COALESCE(pg_catalog.isfinite(h.was) AND h.until OPERATOR(pg_catalog.<) 'infinity', false))"
 					 ") AS touched FROM first AS f JOIN last AS l ON %s",
 					 shown, history, same_later, same);
 	return query.data;
