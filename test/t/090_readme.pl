@@ -246,8 +246,7 @@ SQL
 
 	mentions($text, 'relation', $server->safe_psql('postgres', q{
 		SELECT 'mkt.' || relname FROM pg_class
-		WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v')
-		  AND oid <> ALL (SELECT count_table FROM mkt.attachment)}));
+		WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v') AND relname NOT LIKE 'public\_contact\_%'}));
 	mentions($text, 'type', $server->safe_psql('postgres', q{
 		SELECT 'mkt.' || typname FROM pg_type
 		WHERE typnamespace = 'mkt'::regnamespace AND typtype IN ('e', 'd')
@@ -255,8 +254,12 @@ SQL
 	mentions($text, 'column', $server->safe_psql('postgres', q{
 		SELECT DISTINCT '`' || attname || '`' FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 		WHERE attnum > 0 AND (attrelid = 'contact'::regclass AND attname LIKE 'marketing%'
-		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
-		      'attachment', 'difference'))}));
+		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch', 'tool',
+		      'tool_setting', 'attachment', 'difference', 'contact_count', 'contact_count_history', 'public_contact_history'))}));
+	mentions($text, 'column of a result', $server->safe_psql('postgres', q{
+		SELECT DISTINCT '`' || name || '`'
+		FROM pg_proc, unnest(proargnames, proargmodes) AS a (name, mode)
+		WHERE pronamespace = 'mkt'::regnamespace AND mode IN ('o', 't')}));
 	mentions($text, 'trigger', $server->safe_psql('postgres', q{
 		SELECT tgname FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND NOT tgisinternal}));
 	mentions($text, 'constraint', $server->safe_psql('postgres', q{
