@@ -15,19 +15,19 @@ COMMENT ON FUNCTION mkt.contact_state() IS 'Trigger mkt_10_state: decides each c
 CREATE FUNCTION mkt.contact_count() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_contact_count';
-COMMENT ON FUNCTION mkt.contact_count() IS 'Trigger mkt_80_count: counts contacts that are created or deleted (T4).';
+COMMENT ON FUNCTION mkt.contact_count() IS 'Trigger mkt_80_count: counts contacts that are created or deleted (T4), and notes it for the history (T11).';
 
 CREATE FUNCTION mkt.contact_recount() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_contact_recount';
-COMMENT ON FUNCTION mkt.contact_recount() IS 'Trigger mkt_85_recount: counts contacts whose status or account changed.';
+COMMENT ON FUNCTION mkt.contact_recount() IS 'Trigger mkt_85_recount: counts contacts whose status or account changed, and notes it for the history (T11).';
 
 CREATE FUNCTION mkt.contact_post() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_contact_post';
-COMMENT ON FUNCTION mkt.contact_post() IS 'Trigger mkt_90_post: writes a statement''s counts.';
+COMMENT ON FUNCTION mkt.contact_post() IS 'Trigger mkt_90_post: writes a statement''s counts and history.';
 
 CREATE FUNCTION mkt.contact_truncate() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_contact_truncate';
-COMMENT ON FUNCTION mkt.contact_truncate() IS 'Trigger mkt_95_truncate: empties the counts with the table.';
+COMMENT ON FUNCTION mkt.contact_truncate() IS 'Trigger mkt_95_truncate: empties the counts with the table, and says so in the history.';

@@ -13,7 +13,7 @@ CREATE FUNCTION mkt.detach(contacts regclass, drop_columns boolean DEFAULT false
 LANGUAGE C STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'mkt_detach';
 COMMENT ON FUNCTION mkt.detach(regclass, boolean) IS
-'Detaches a contacts table: removes its triggers, its constraint and its counts. Arguments: the table; drop_columns, whether the marketing columns go too. Error: MK001 when it is not attached.';
+'Detaches a contacts table: removes its triggers, its constraint, its counts and its history. Arguments: the table; drop_columns, whether the marketing columns go too. Error: MK001 when it is not attached.';
 
 CREATE FUNCTION mkt.contacts_dropped() RETURNS event_trigger
 LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -22,4 +22,4 @@ REVOKE ALL ON FUNCTION mkt.contacts_dropped() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.contacts_dropped() IS 'Event trigger mktcontacts_dropped: forgets attached tables that are dropped.';
 
 CREATE EVENT TRIGGER mktcontacts_dropped ON sql_drop EXECUTE FUNCTION mkt.contacts_dropped();
-COMMENT ON EVENT TRIGGER mktcontacts_dropped IS 'Removes the counts of attached tables that are dropped.';
+COMMENT ON EVENT TRIGGER mktcontacts_dropped IS 'Removes the counts and histories of attached tables that are dropped.';

@@ -50,4 +50,4 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_run';
 REVOKE ALL ON PROCEDURE mkt.run() FROM PUBLIC;
 COMMENT ON PROCEDURE mkt.run() IS
-'Everything that is due: counts and fills tables that were just attached, applies updates, folds counts. Meant to be called every minute; any number of sessions may.';
+'Everything that is due: counts and fills tables that were just attached, makes partitions of histories and drops what is kept no longer, applies updates, folds counts. Meant to be called every minute; any number of sessions may.';

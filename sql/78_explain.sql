@@ -2,7 +2,7 @@
 
 CREATE FUNCTION mkt.find_contact(contacts regclass, key text, account text,
 								 OUT account_of text, OUT status mkt.status, OUT marketing_until timestamptz,
-								 OUT source_type text, OUT source_name text) RETURNS SETOF record
+								 OUT source_type text, OUT source_name text, OUT history_since timestamptz) RETURNS SETOF record
 LANGUAGE C STABLE ROWS 1
 AS 'MODULE_PATHNAME', 'mkt_find_contact';
 COMMENT ON FUNCTION mkt.find_contact(regclass, text, text) IS
@@ -19,7 +19,7 @@ BEGIN ATOMIC
 		pg_catalog.concat(
 			pg_catalog.upper(pg_catalog.left(e.state, 1)), pg_catalog.substr(e.state, 2), ' since ' || e.since,
 			': ' || CASE WHEN e.change = 'created' THEN 'created as marketing' ELSE e.change END
-				|| ' by ' || e.role || ' (' || pg_catalog.concat_ws(' ', e.source_type, e.source_name) || ')',
+				|| ' by ' || e.role, ' (' || nullif(pg_catalog.concat_ws(' ', e.source_type, e.source_name), '') || ')',
 			CASE WHEN e.change IS NULL AND NOT e.marketing THEN ', and nothing says that it ever was marketing' END, '. ',
 			CASE WHEN e.until IS NOT NULL THEN 'Counts toward account ' || coalesce(e.account_of, '(none)') || ' until ' || e.until
 				WHEN e.marketing THEN 'Counts toward account ' || coalesce(e.account_of, '(none)')
@@ -39,11 +39,12 @@ BEGIN ATOMIC
 			SELECT h.change, h.role, h.batch, h.source_type, h.source_name,
 				pg_catalog.max(h.effective_at) OVER () AS since
 			FROM (
-				SELECT h.*, pg_catalog.max(h.place) FILTER (WHERE h.change NOT IN ('update date passed', 'update date moved', 'moved to another account')) OVER () AS last
+				SELECT h.*, s.history_since, pg_catalog.max(h.place) FILTER (WHERE h.change NOT IN ('update date passed', 'update date moved', 'moved to another account')) OVER () AS last
 				FROM mkt.history(contacts, key, account) WITH ORDINALITY
 					AS h (changed_at, effective_at, change, status, until, account_after, source_type, source_name, role, batch, place)
+				CROSS JOIN mkt.find_contact(contacts, key, account) AS s
 			) AS h
-			WHERE h.place = h.last OR (h.place > h.last AND h.change = 'update date passed')
+			WHERE h.changed_at >= h.history_since AND (h.place = h.last OR (h.place > h.last AND h.change = 'update date passed'))
 			ORDER BY h.place
 			LIMIT 1
 		) AS h ON h.change NOT IN ('deleted', 'table emptied')

@@ -12,6 +12,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mkt_find_contact);
 
@@ -21,8 +22,9 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 {
 	const MktAttachment *attachment;
 	const char *account = "";
-	Oid			types[2];
-	Datum		values[2] = {0};
+	TimestampTz since;
+	Oid			types[3] = {InvalidOid, InvalidOid, TIMESTAMPTZOID};
+	Datum		values[3] = {0};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -43,7 +45,9 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	if (SPI_execute_with_args(psprintf("SELECT %s, c.%s, c.%s, c.%s, c.%s FROM %s AS c "
+	since = mkt_attachment_table(attachment->contacts)->history_since;
+	values[2] = TimestampTzGetDatum(since);
+	if (SPI_execute_with_args(psprintf("SELECT %s, c.%s, c.%s, c.%s, c.%s, $3 FROM %s AS c "
 									   "WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
 									   mkt_key_account_text(attachment),
 									   mkt_attachment_column(attachment, attachment->status),
@@ -53,7 +57,7 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 									   mkt_qualified_name(attachment->relid),
 									   mkt_attachment_column(attachment, attachment->keys[0]),
 									   account),
-							  2, types, values, PG_ARGISNULL(2) ? " n" : "  ", true,
+							  lengthof(types), types, values, PG_ARGISNULL(2) ? " n " : "   ", true,
 							  0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a contact");
 	if (SPI_processed != 1)

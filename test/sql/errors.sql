@@ -22,9 +22,6 @@ SELECT mkt.attach('other', account => 'a');
 -- MK003: not as many as expected.
 SELECT mkt.set_non_marketing('contact', ARRAY[1, 2], expected => 2);
 \echo :SQLSTATE
--- MK004: an instant gone by.
-SELECT mkt.billable('a', '2026-03-10 11:59:59+00');
-\echo :SQLSTATE
 -- MK005: made non-marketing at once, by a trigger after ours.
 CREATE FUNCTION down() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -42,11 +39,32 @@ SELECT mkt.contact_count();
 \echo :SQLSTATE
 TRUNCATE mkt.account;
 \echo :SQLSTATE
+-- MK009: a default that is fixed.
+INSERT INTO mkt.tool_setting VALUES ('a', 'user', NULL, 'marketing');
+\echo :SQLSTATE
+-- MK010: a tool that nobody has described.
+SELECT mkt.can_use('contact', 1, 'telegraph');
+\echo :SQLSTATE
+-- MK011: a file that is no export.
+SELECT mkt.import_hubspot('contact', 'nothing', 'a');
+\echo :SQLSTATE
+-- MK012: no price.
+SELECT mkt.quote('professional', 1000, 'XTS', '2026-03-10');
+\echo :SQLSTATE
+-- MK013: no filter.
+SELECT mkt.matching('contact', '{"filters": 1}');
+\echo :SQLSTATE
 
 -- Numbers agree with their nouns.
 DROP TRIGGER z_down ON contact;
 SELECT mkt.set_non_marketing('contact', ARRAY[2], expected => 1);
 SELECT mkt.set_non_marketing('contact', ARRAY[1], expected => 0);
+
+-- MK008: an instant of which no history is kept.
+SELECT mkt.set_history('contact', false);
+SET mktcontacts.clock = '2026-03-11 12:00+00';
+SELECT mkt.billable('a', '2026-03-10 12:00+00');
+\echo :SQLSTATE
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;

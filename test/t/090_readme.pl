@@ -246,8 +246,7 @@ SQL
 
 	mentions($text, 'relation', $server->safe_psql('postgres', q{
 		SELECT 'mkt.' || relname FROM pg_class
-		WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v')
-		  AND oid <> ALL (SELECT count_table FROM mkt.attachment)}));
+		WHERE relnamespace = 'mkt'::regnamespace AND relkind IN ('r', 'v') AND relname NOT LIKE 'public\_contact\_%'}));
 	mentions($text, 'type', $server->safe_psql('postgres', q{
 		SELECT 'mkt.' || typname FROM pg_type
 		WHERE typnamespace = 'mkt'::regnamespace AND typtype IN ('e', 'd')
@@ -258,7 +257,12 @@ SQL
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
 		      'attachment', 'difference', 'tool', 'tool_setting', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact',
 		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member',
-		      'import', 'import_problem', 'hubspot_source', 'hubspot_row', 'hubspot_difference'))}));
+		      'import', 'import_problem', 'hubspot_source', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
+		      'public_contact_history'))}));
+	mentions($text, 'column of a result', $server->safe_psql('postgres', q{
+		SELECT DISTINCT '`' || name || '`'
+		FROM pg_proc, unnest(proargnames, proargmodes) AS a (name, mode)
+		WHERE pronamespace = 'mkt'::regnamespace AND mode IN ('o', 't')}));
 	mentions($text, 'trigger', $server->safe_psql('postgres', q{
 		SELECT tgname FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND NOT tgisinternal}));
 	mentions($text, 'constraint', $server->safe_psql('postgres', q{
