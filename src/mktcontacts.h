@@ -7,6 +7,7 @@
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
+ *	2 shipped.c						rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
@@ -15,8 +16,8 @@
  *	4 filter.c selection.c			contacts chosen by JSON
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
- *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
- *	6 quote.c matching.c saved_filter.c list.c
+ *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
+ *	6 gate.c report.c quote.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *
