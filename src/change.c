@@ -72,6 +72,10 @@ static MemoryContext context = NULL;	/* of the notes' contents */
 static Note *notes = NULL;
 static int	nnotes = 0;
 
+/* The role that was last written, while rows wait for its name. */
+static Oid	named_role;
+static Datum name_of_role;
+
 /* The partition that was last written to. */
 static Oid	last_history;
 static MktPartition last_partition;
@@ -312,6 +316,7 @@ write_notes(void)
 	int64		in_batch = 0;
 	int			level = GetCurrentTransactionNestLevel();
 
+	named_role = InvalidOid;
 	for (int i = 0; i < nnotes; i++)
 	{
 		Note	   *note = &notes[i];
@@ -405,25 +410,17 @@ set(TupleTableSlot *slot, AttrNumber column, Datum value, bool isnull)
 	slot->tts_isnull[column - 1] = isnull;
 }
 
-/* The name of a role as text; valid until another one is asked for. */
+/* The name of a role as text.  One name serves the rows that follow each other. */
 static Datum
 role_name(Oid role)
 {
-	static Oid	last = InvalidOid;
-	static Datum name;
-
-	if (role != last)
+	if (role != named_role)
 	{
-		MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-
-		if (OidIsValid(last))
-			pfree(DatumGetPointer(name));
-		last = InvalidOid;
-		name = CStringGetTextDatum(GetUserNameFromId(role, false));
-		last = role;
-		MemoryContextSwitchTo(before);
+		named_role = InvalidOid;
+		name_of_role = CStringGetTextDatum(GetUserNameFromId(role, false));
+		named_role = role;
 	}
-	return name;
+	return name_of_role;
 }
 
 /* What was written at its own level is done with. */
