@@ -188,6 +188,7 @@ mkt_run(PG_FUNCTION_ARGS)
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
 	forget_parked();
+	mkt_batch_fold();
 	commit(commits);
 	foreach(cell, tables)
 	{

@@ -80,12 +80,16 @@ static Datum name_of_role;
 static Oid	last_history;
 static MktPartition last_partition;
 
+static void note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
+						const MktChange *change);
+static bool may_go_on(const MktAttachment *attachment, const MktChange *change);
 static bool is_instant(TimestampTz until);
 static bool is_marketing(TimestampTz until);
 static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 					  const MktChange *change, TimestampTz was, TimestampTz until,
 					  TimestampTz effective_at);
 static bool joins_last(const MktAttachment *attachment, const Note *note);
+static bool is_idle(const Note *note);
 static Note *add_note(void);
 static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
 static const char *copy_label(const char *label);
@@ -115,12 +119,40 @@ mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 		return;
 	if (is_instant(was) && was <= now)
 	{
-		note_part(attachment, contact, change, was, DT_NOBEGIN, was);
+		note_passed(attachment, contact, change);
 		was = DT_NOBEGIN;
 	}
 	if ((was != change->until || change->moved) &&
-		(is_marketing(was) || is_marketing(change->until)))
+		(is_marketing(was) || is_marketing(change->until) || may_go_on(attachment, change)))
 		note_part(attachment, contact, change, was, change->until, now);
+}
+
+/* What it was until then it was in the account that it was in. */
+static void
+note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
+			const MktChange *change)
+{
+	MktChange	passed = *change;
+
+	if (change->moved)
+	{
+		passed.account = change->from_account;
+		passed.account_null = change->from_account_null;
+		passed.moved = false;
+	}
+	if (change->was != MKT_ABSENT && !change->from_source.type_null)
+		passed.source = change->from_source;
+	note_part(attachment, contact, &passed, change->was, DT_NOBEGIN, change->was);
+}
+
+/*
+ * A non-marketing contact that is deleted from a partition may be about to arrive
+ * in another one as a marketing contact.
+ */
+static bool
+may_go_on(const MktAttachment *attachment, const MktChange *change)
+{
+	return attachment->relid != attachment->contacts && change->until == MKT_ABSENT;
 }
 
 static bool
@@ -149,6 +181,8 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	Note	   *note;
 	MemoryContext before;
 
+	if (nnotes > 0 && is_idle(&notes[nnotes - 1]) && was != MKT_ABSENT)
+		nnotes--;
 	if (nnotes >= MAX_NOTES &&
 		!(is_partition && was == MKT_ABSENT && notes[nnotes - 1].change.until == MKT_ABSENT))
 		write_notes();
@@ -186,6 +220,13 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	MemoryContextSwitchTo(before);
 	if (is_partition && joins_last(attachment, note))
 		nnotes--;
+}
+
+/* A non-marketing contact's end, of which nothing has come. */
+static bool
+is_idle(const Note *note)
+{
+	return note->change.until == MKT_ABSENT && !is_marketing(note->change.was);
 }
 
 /*
@@ -323,6 +364,11 @@ write_notes(void)
 
 		if (note->written)
 			continue;
+		if (is_idle(note))
+		{
+			note->written = level;
+			continue;
+		}
 		if (previous == NULL || previous->history != note->history || previous->at != note->at)
 		{
 			if (appender)

@@ -343,6 +343,7 @@ extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 Datum source_type, Datum source_name);
 extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
 						  int64 changed);
+extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
 /* ---- change.c: history ---- */
