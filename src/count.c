@@ -211,6 +211,8 @@ static int64 billable_since(const MktAttachedTable *table, Datum account_name,
 static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
 						 TimestampTz made_until, bool *found, Datum *account);
+static void count_in(Oid count_table, Datum account_name, TimestampTz now,
+					 Snapshot snapshot, int64 *billable, int64 *total);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
 PG_FUNCTION_INFO_V1(mkt_unposted);
@@ -387,6 +389,58 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at,
 }
 
 /*
+ * An account's billable contacts, and all, by the newest snapshot and with what
+ * this transaction has done.
+ */
+void
+mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *total)
+{
+	Datum		name = CStringGetTextDatum(account);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ListCell   *cell;
+
+	*billable = 0;
+	*total = 0;
+	foreach(cell, mkt_attachment_list())
+		count_in(((MktAttachedTable *) lfirst(cell))->count_table, name, now, snapshot,
+				 billable, total);
+	UnregisterSnapshot(snapshot);
+}
+
+static void
+count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot,
+		 int64 *billable, int64 *total)
+{
+	Relation	rel = table_open(count_table, AccessShareLock);
+	Relation	index = open_account_index(rel);
+	IndexScanDesc scan = scan_account(rel, index, account_name, false, snapshot);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	FrameIterator it;
+	Sum		   *sum;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		Move		move;
+
+		read_move(slot, &move);
+		*billable += marketing_at(move.was, move.until, move.n, now);
+		*total += (move.until != MKT_ABSENT ? move.n : 0) - (move.was != MKT_ABSENT ? move.n : 0);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	start_iterate(&it);
+	while ((sum = iterate(&it)) != NULL)
+	{
+		if (!is_account(sum, rel, account_name))
+			continue;
+		*billable += marketing_at(sum->key.was, sum->key.until, sum->n, now);
+		*total += (sum->key.until != MKT_ABSENT ? sum->n : 0) - (sum->key.was != MKT_ABSENT ? sum->n : 0);
+	}
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+}
+
+/*
  * mkt.unposted(): what this transaction has counted and not yet written, for
  * the views to add.
  */
@@ -492,7 +546,10 @@ mkt_count_move(const MktAttachment *attachment, Datum account, bool isnull,
 		return;
 	add(frame, &key, 1);
 	if (frame->sums->members >= MAX_SUMS)
+	{
 		post(frame, false);
+		CommandCounterIncrement();	/* who counts an account sees them */
+	}
 }
 
 static Frame *
