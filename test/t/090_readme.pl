@@ -258,7 +258,7 @@ SQL
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
 		      'attachment', 'difference', 'tool', 'tool_setting', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact',
 		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member',
-		      'import', 'import_problem', 'hubspot_source', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
+		      'import', 'import_problem', 'hubspot_source', 'parked', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
 		      'public_contact_history'))}));
 	mentions($text, 'column of a result', $server->safe_psql('postgres', q{
 		SELECT DISTINCT '`' || name || '`'
