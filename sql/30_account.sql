@@ -22,6 +22,7 @@ CREATE TABLE mkt.account (
 	maximum			bigint			CONSTRAINT "maximum is not negative" CHECK (maximum >= 0),
 	at_maximum		mkt.at_maximum	NOT NULL DEFAULT 'refuse',
 	contact_limit	bigint			CONSTRAINT "contact_limit is not negative" CHECK (contact_limit >= 0),
+	sandbox			boolean			NOT NULL DEFAULT false,
 	CONSTRAINT "a monthly commitment has started_on" CHECK (commitment <> 'monthly' OR started_on IS NOT NULL)
 );
 COMMENT ON TABLE mkt.account IS
@@ -35,6 +36,7 @@ COMMENT ON COLUMN mkt.account.currency IS 'The currency in which it pays.';
 COMMENT ON COLUMN mkt.account.maximum IS 'So many marketing contacts the account may have (B8); null: any number. Fewer than it has now demotes nobody and stops further ones.';
 COMMENT ON COLUMN mkt.account.at_maximum IS 'What happens to a contact that would be one too many: refuse or park.';
 COMMENT ON COLUMN mkt.account.contact_limit IS 'So many contacts, whatever their status, the account may have (B10); null: any number.';
+COMMENT ON COLUMN mkt.account.sandbox IS 'Whether everything works and nothing is billed (B9).';
 CREATE INDEX account_limited ON mkt.account (account) WHERE maximum IS NOT NULL OR contact_limit IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('mkt.account', '');
 

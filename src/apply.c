@@ -187,6 +187,8 @@ mkt_run(PG_FUNCTION_ARGS)
 		commit(commits);
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
+	mkt_watch_run();
+	commit(commits);
 	forget_parked();
 	mkt_batch_fold();
 	commit(commits);

@@ -183,13 +183,14 @@ mkt_contact_recount(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* What goes over an account's maximum is not counted, but an error (B8). */
+/* What goes over an account's maximum is not counted, but an error (B8); tiers follow. */
 static void
 count_move(const MktAttachment *attachment, Datum account, bool isnull,
 		   TimestampTz was, TimestampTz until)
 {
 	mkt_limit_move(attachment, account, isnull, was, until);
 	mkt_count_move(attachment, account, isnull, was, until);
+	mkt_watch_move(attachment, account, isnull, was, until);
 }
 
 static void

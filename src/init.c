@@ -23,4 +23,5 @@ _PG_init(void)
 	mkt_batch_init();
 	mkt_change_init();
 	mkt_shortcut_init();
+	mkt_watch_init();
 }

@@ -319,7 +319,7 @@ count(Cap *limit)
 	if (limit->counted)
 		return;
 	lock_account(limit->account);
-	mkt_count_now(limit->account, mkt_now(), &limit->billable, &limit->total);
+	mkt_count_now(limit->account, mkt_now(), &limit->billable, &limit->total, NULL);
 	limit->before = limit->billable;
 	limit->total_before = limit->total;
 	limit->promised = 0;

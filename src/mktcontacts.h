@@ -10,7 +10,8 @@
  *	2 shipped.c						rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
- *	3 satellite.c limit.c			the tables for these; accounts with a maximum
+ *	3 satellite.c					the tables for these
+ *	3 limit.c watch.c				accounts with a maximum, or a tier
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
  *	4 filter.c selection.c			contacts chosen by JSON
@@ -246,7 +247,7 @@ extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_count_post(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
-						  int64 *total);
+						  int64 *total, int64 *own);
 extern Oid	mkt_count_account_type(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
@@ -402,6 +403,13 @@ extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *cont
 						   Datum account, const MktSource *source);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
+
+/* ---- watch.c: tiers and notices ---- */
+
+extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_watch_run(void);
+extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */
 
