@@ -81,7 +81,7 @@ $$;
 SELECT at, account, told - billable AS difference FROM read_then, by_history(at, account) AS told
 WHERE at::date IN ('2026-04-15', '2026-06-17', '2026-08-20') ORDER BY at, account;
 
--- Folded over and over, repaired, detached and attached elsewhere: the past stays.
+-- Folded, repaired, emptied, forgotten, another table attached: the past stays.
 CALL mkt.run();
 SELECT count(*) FROM mkt.contact_count WHERE at IS NOT NULL;
 SELECT * FROM wrong;
