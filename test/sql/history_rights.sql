@@ -50,7 +50,7 @@ RESET ROLE;
 SELECT change, role FROM mkt.history('contact', 1) OFFSET 2;
 
 -- Each call by each role. Reading one column is enough to know a contact's history, and nothing less.
-SELECT r.role, replace(command, :'batch', 'n') AS command, (SELECT try(command) FROM set_config('role', r.role, true)) AS outcome
+SELECT r.role, replace(command, format('undo(%s)', :batch), 'undo(n)') AS command, (SELECT try(command) FROM set_config('role', r.role, true)) AS outcome
 FROM unnest(ARRAY['mkt_owner', 'mkt_writer', 'mkt_reader']) AS r (role), unnest(ARRAY[
     'SELECT * FROM mkt.history(''contact'', 1)', 'SELECT mkt.status_at(''contact'', 1)', 'SELECT mkt.forget(''contact'', 99)',
     'SELECT mkt.set_history(''contact'')', format('SELECT mkt.undo(%s)', :batch),
@@ -150,11 +150,11 @@ BEGIN
     RETURN 'done';
 END $$;
 -- What runs here with a superuser's rights has been called by the superuser himself, with his own command.
-SELECT replace(command, :'batch', 'n') AS command, pg_temp.call(command) FROM unnest(ARRAY[
+SELECT replace(command, format('undo(%s)', :batch), 'undo(n)') AS command, pg_temp.call(command) FROM unnest(ARRAY[
     'SELECT * FROM mkt.history(''trap'', ''north''::text)', 'SELECT mkt.status_at(''trap'', ''north''::text, mkt.now())',
     'SELECT * FROM mkt.history(''trap2'', ''{1,x}''::text)', 'SELECT mkt.forget(''trap'', ''south''::text)', 'SELECT mkt.forget(''trap2'', ''{1,x}''::text)']) AS command;
 SET ROLE mkt_writer;
-SELECT replace(command, :'batch', 'n') AS command, pg_temp.call(command) FROM unnest(ARRAY[
+SELECT replace(command, format('undo(%s)', :batch), 'undo(n)') AS command, pg_temp.call(command) FROM unnest(ARRAY[
     'SELECT * FROM mkt.history(''trap'', ''north''::text)', 'SELECT * FROM mkt.history(''trap'', ''north''::text, account => ''north'')',
     'SELECT mkt.status_at(''trap'', ''north''::text, mkt.now())', 'SELECT * FROM mkt.history(''trap2'', ''{1,x}''::text)', 'SELECT mkt.forget(''trap2'', ''{1,x}''::text)',
     'SELECT mkt.record_activity(''trap'', ARRAY[''north''::secrets.region], ''form_submission'')',
