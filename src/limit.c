@@ -259,6 +259,8 @@ limit_of(const MktAttachment *attachment, Datum account, bool isnull)
 
 	if (limit)
 		return limit;
+	if (limits->members >= MAX_CACHED)
+		look_for_any();
 	before = MemoryContextSwitchTo(limits_context);
 	key.account = datumCopy(account, key.by_value, key.len);
 	new.account = mkt_account_text(attachment->account_type, account);

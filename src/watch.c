@@ -28,12 +28,12 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
+#include "compat.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -124,7 +124,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	watched = watched_of(attachment, account);
 	if (!watched->is_watched)
 		return;
-	if (watched->by != MyProc->lxid)
+	if (watched->by != mkt_local_transaction())
 	{
 		Touched    *new = MemoryContextAllocZero(TopTransactionContext, sizeof(Touched));
 
@@ -135,7 +135,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
-		watched->by = MyProc->lxid;
+		watched->by = mkt_local_transaction();
 	}
 	watched->touched->added++;
 }
