@@ -204,6 +204,8 @@ mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 	slot->tts_isnull[PAR_BATCH - 1] = batch == 0;
 	mkt_append_row(appender);
 	mkt_append_close(appender);
+	if (batch != 0 && !is_call)
+		mkt_batch_add(batch, attachment->contacts, mkt_batch, GetOuterUserId(), MKT_PARKED, 1);
 }
 
 /* At the end of a statement: the next one counts anew. */

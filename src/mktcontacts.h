@@ -344,7 +344,7 @@ extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
 extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  int64 changed);
+						  MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
