@@ -16,7 +16,7 @@ CREATE TABLE mkt.edition (
 	edition		text	CONSTRAINT edition_pkey PRIMARY KEY
 						CONSTRAINT "edition has a name" CHECK (edition <> ''),
 	workflows	boolean	NOT NULL DEFAULT false,
-	shipped		boolean	NOT NULL DEFAULT false
+	shipped		boolean	NOT NULL DEFAULT false REFERENCES mkt.shipping
 );
 COMMENT ON TABLE mkt.edition IS 'What accounts can buy. How large its tiers are stands in mkt.increment, what they cost in mkt.price.';
 COMMENT ON COLUMN mkt.edition.edition IS 'Its name.';
@@ -33,7 +33,7 @@ CREATE TABLE mkt.increment (
 						CONSTRAINT "included is 0 to 10^15" CHECK (included BETWEEN 0 AND 1000000000000000),
 	increment	bigint	NOT NULL
 						CONSTRAINT "increment is 1 to 10^15" CHECK (increment BETWEEN 1 AND 1000000000000000),
-	shipped		boolean	NOT NULL DEFAULT false,
+	shipped		boolean	NOT NULL DEFAULT false REFERENCES mkt.shipping,
 	CONSTRAINT increment_pkey PRIMARY KEY (edition, valid_from),
 	CONSTRAINT "an increment is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "an edition has one increment at a time"
@@ -53,7 +53,7 @@ CREATE TABLE mkt.currency (
 	valid_from	date	NOT NULL DEFAULT '-infinity',
 	valid_to	date,
 	decimals	integer	NOT NULL CONSTRAINT "decimals is 0 to 18" CHECK (decimals BETWEEN 0 AND 18),
-	shipped		boolean	NOT NULL DEFAULT false,
+	shipped		boolean	NOT NULL DEFAULT false REFERENCES mkt.shipping,
 	CONSTRAINT currency_pkey PRIMARY KEY (currency, valid_from),
 	CONSTRAINT "a currency is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "a currency has one minor unit at a time"
@@ -82,7 +82,7 @@ CREATE TABLE mkt.price (
 	base			numeric			NOT NULL CONSTRAINT "base is an amount" CHECK (base >= 0 AND base < 'infinity'),
 	per_increment	numeric			NOT NULL CONSTRAINT "per_increment is an amount" CHECK (per_increment >= 0 AND per_increment < 'infinity'),
 	example			boolean			NOT NULL DEFAULT false,
-	shipped			boolean			NOT NULL DEFAULT false,
+	shipped			boolean			NOT NULL DEFAULT false REFERENCES mkt.shipping,
 	CONSTRAINT price_pkey PRIMARY KEY (edition, currency, valid_from),
 	CONSTRAINT "a price is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "an edition has one price at a time in a currency"
@@ -108,7 +108,7 @@ CREATE TABLE mkt.price_band (
 	valid_from		date	DEFAULT '-infinity',
 	from_increment	bigint	CONSTRAINT "the band from increment 1 is in mkt.price" CHECK (from_increment > 1),
 	per_increment	numeric	NOT NULL CONSTRAINT "per_increment is an amount" CHECK (per_increment >= 0 AND per_increment < 'infinity'),
-	shipped			boolean	NOT NULL DEFAULT false,
+	shipped			boolean	NOT NULL DEFAULT false REFERENCES mkt.shipping,
 	CONSTRAINT price_band_pkey PRIMARY KEY (edition, currency, valid_from, from_increment),
 	CONSTRAINT "a band is of a price" FOREIGN KEY (edition, currency, valid_from) REFERENCES mkt.price ON UPDATE CASCADE ON DELETE CASCADE
 );
@@ -125,7 +125,7 @@ CREATE TABLE mkt.threshold (
 	percent		numeric	CONSTRAINT "percent is above 0 and at most 100" CHECK (percent > 0 AND percent <= 100),
 	valid_from	date	NOT NULL DEFAULT '-infinity',
 	valid_to	date,
-	shipped		boolean	NOT NULL DEFAULT false,
+	shipped		boolean	NOT NULL DEFAULT false REFERENCES mkt.shipping,
 	CONSTRAINT threshold_pkey PRIMARY KEY (percent, valid_from),
 	CONSTRAINT "a threshold is valid before valid_to" CHECK (valid_from < valid_to),
 	CONSTRAINT "a threshold is there once at a time"
@@ -239,30 +239,30 @@ COMMENT ON COLUMN mkt.tariff.example IS 'Whether the price is only an example.';
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.edition
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.edition
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.edition
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.increment
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.increment
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.increment
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.currency
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.currency
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.currency
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.price
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.price
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.price
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.price_band
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.price_band
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.price_band
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.threshold
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.threshold
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.threshold
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();

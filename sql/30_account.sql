@@ -6,6 +6,9 @@ AS 'MODULE_PATHNAME', 'mkt_is_time_zone';
 COMMENT ON FUNCTION mkt.is_time_zone(text) IS
 'Whether an account may have this time zone: a name of the IANA database such as Europe/Oslo (D4).';
 
+CREATE TYPE mkt.at_maximum AS ENUM ('refuse', 'park');
+COMMENT ON TYPE mkt.at_maximum IS 'What happens at an account''s maximum (B8). refuse: the statement fails. park: the contact is stored as non-marketing, and mkt.parked lists it.';
+
 CREATE TABLE mkt.account (
 	account		text			CONSTRAINT account_pkey PRIMARY KEY,
 	edition		text			CONSTRAINT "edition has a name" CHECK (edition <> '')
@@ -16,6 +19,10 @@ CREATE TABLE mkt.account (
 								CONSTRAINT "time_zone is an IANA name" CHECK (mkt.is_time_zone(time_zone)),
 	currency	text			NOT NULL DEFAULT 'EUR'
 								CONSTRAINT "currency is a code of three letters" CHECK (currency ~ '^[A-Z]{3}$'),
+	maximum			bigint			CONSTRAINT "maximum is not negative" CHECK (maximum >= 0),
+	at_maximum		mkt.at_maximum	NOT NULL DEFAULT 'refuse',
+	contact_limit	bigint			CONSTRAINT "contact_limit is not negative" CHECK (contact_limit >= 0),
+	sandbox			boolean			NOT NULL DEFAULT false,
 	CONSTRAINT "a monthly commitment has started_on" CHECK (commitment <> 'monthly' OR started_on IS NOT NULL)
 );
 COMMENT ON TABLE mkt.account IS
@@ -26,6 +33,11 @@ COMMENT ON COLUMN mkt.account.commitment IS 'annual (D1) or monthly (D2).';
 COMMENT ON COLUMN mkt.account.started_on IS 'The first day of the first term; terms end on its anniversaries, or every month on its day (D3).';
 COMMENT ON COLUMN mkt.account.time_zone IS 'The zone in which the account''s days begin (D4).';
 COMMENT ON COLUMN mkt.account.currency IS 'The currency in which it pays.';
+COMMENT ON COLUMN mkt.account.maximum IS 'So many marketing contacts the account may have (B8); null: any number. Fewer than it has now demotes nobody and stops further ones.';
+COMMENT ON COLUMN mkt.account.at_maximum IS 'What happens to a contact that would be one too many: refuse or park.';
+COMMENT ON COLUMN mkt.account.contact_limit IS 'So many contacts, whatever their status, the account may have (B10); null: any number.';
+COMMENT ON COLUMN mkt.account.sandbox IS 'Whether everything works and nothing is billed (B9).';
+CREATE INDEX account_limited ON mkt.account (account) WHERE maximum IS NOT NULL OR contact_limit IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('mkt.account', '');
 
 CREATE FUNCTION mkt.next_update(account text, after timestamptz DEFAULT NULL) RETURNS timestamptz

@@ -6,7 +6,7 @@ CREATE TABLE mkt.tool (
 	promotes		text		NOT NULL DEFAULT 'never'
 								CONSTRAINT "promotes is always, when_marketing or never" CHECK (promotes IN ('always', 'when_marketing', 'never')),
 	fixed_because	text,
-	shipped			boolean		NOT NULL DEFAULT false
+	shipped			boolean		NOT NULL DEFAULT false REFERENCES mkt.shipping
 );
 COMMENT ON TABLE mkt.tool IS
 'The tools that create and change contacts, and the status that they give (T10, F1). Ships with the tools of HubSpot''s model; can be changed and added to.';

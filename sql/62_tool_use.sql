@@ -5,7 +5,7 @@ CREATE TABLE mkt.tool_use (
 	needs_marketing	boolean		NOT NULL,
 	needs_reachable	boolean		NOT NULL,
 	description		text,
-	shipped			boolean		NOT NULL DEFAULT false
+	shipped			boolean		NOT NULL DEFAULT false REFERENCES mkt.shipping
 );
 COMMENT ON TABLE mkt.tool_use IS
 'What a contact must be so that a tool may use it (F4). By plain INSERT, UPDATE and DELETE; a tool that is not here may use nobody.';
@@ -36,5 +36,5 @@ COMMENT ON FUNCTION mkt.refusal(text, boolean, boolean, boolean) IS
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.tool_use
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.tool_use
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.tool_use
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();

@@ -4,7 +4,7 @@ CREATE TABLE mkt.hubspot_source (
 	label		text		CONSTRAINT hubspot_source_pkey PRIMARY KEY,
 	tool		text		NOT NULL,
 	exported	boolean		NOT NULL DEFAULT false,
-	shipped		boolean		NOT NULL DEFAULT false
+	shipped		boolean		NOT NULL DEFAULT false REFERENCES mkt.shipping
 );
 CREATE UNIQUE INDEX hubspot_source_exported ON mkt.hubspot_source (tool) WHERE exported;
 COMMENT ON TABLE mkt.hubspot_source IS 'What HubSpot calls the tools that set statuses. An import writes the tool into marketing_source_type, and what is not here as it comes; an export writes the label.';
@@ -49,7 +49,7 @@ INSERT INTO mkt.hubspot_source (label, tool, exported, shipped) VALUES
 	('INITIAL_STATE', 'initial_state', true, true);
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.hubspot_source
 FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
-CREATE TRIGGER shipped_withdrawn AFTER DELETE ON mkt.hubspot_source
+CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.hubspot_source
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 COMMENT ON TRIGGER shipped_again ON mkt.hubspot_source IS 'A shipped row that a dump brings takes the place of the one that is there.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.hubspot_source', '');

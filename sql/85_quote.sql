@@ -61,14 +61,20 @@ REVOKE ALL ON FUNCTION mkt.quote(text, bigint, text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.quote(text, bigint, text, timestamptz) IS
 'What an edition costs a month for a number of marketing contacts: a row for every line, each with the tier and the price of all (B1, B6). Arguments: edition; contacts; currency; at: an instant, by default now, that stands for its date in the session''s time zone. Errors: MK012 where a row of mkt.edition, mkt.increment, mkt.price or mkt.currency is missing; 22004 for a null; 22023 for a negative number of contacts.';
 
+CREATE FUNCTION mkt.price_on(edition text, contacts bigint, currency text, day date) RETURNS numeric
+LANGUAGE SQL STABLE PARALLEL SAFE
+RETURN (
+	SELECT sum(round(mkt.line_quantity(t.mode, t.from_increment, t.to_increment, mkt.tier_increments(t.included, t.increment, price_on.contacts)) * t.unit_price, t.decimals))
+	FROM mkt.tariff AS t
+	WHERE t.edition = price_on.edition AND t.currency = price_on.currency AND price_on.contacts >= 0
+	  AND price_on.day >= t.valid_from AND price_on.day < coalesce(t.valid_to, 'infinity')
+);
+REVOKE ALL ON FUNCTION mkt.price_on(text, bigint, text, date) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.price_on(text, bigint, text, date) IS 'The price of the tier that covers a number of contacts, on a day; null where there is none.';
+
 CREATE FUNCTION mkt.price(edition text, contacts bigint, currency text, at timestamptz DEFAULT NULL) RETURNS numeric
 LANGUAGE SQL STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-RETURN (
-	SELECT sum(round(mkt.line_quantity(t.mode, t.from_increment, t.to_increment, mkt.tier_increments(t.included, t.increment, price.contacts)) * t.unit_price, t.decimals))
-	FROM mkt.tariff AS t
-	WHERE t.edition = price.edition AND t.currency = price.currency AND price.contacts >= 0
-	  AND coalesce(price.at, mkt.now())::date >= t.valid_from AND coalesce(price.at, mkt.now())::date < coalesce(t.valid_to, 'infinity')
-);
+RETURN mkt.price_on(edition, contacts, currency, coalesce(at, mkt.now())::date);
 REVOKE ALL ON FUNCTION mkt.price(text, bigint, text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.price(text, bigint, text, timestamptz) IS
 'The price of mkt.quote(), without its lines; null where there is none. Arguments: the same.';

@@ -80,6 +80,7 @@ typedef struct DueAccounts
 	int64		all_rows;		/* contacts of these accounts altogether */
 } DueAccounts;
 
+static void forget_parked(void);
 static bool start(FunctionCallInfo fcinfo);
 static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
 static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
@@ -186,6 +187,11 @@ mkt_run(PG_FUNCTION_ARGS)
 		commit(commits);
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
+	mkt_watch_run();
+	commit(commits);
+	forget_parked();
+	mkt_batch_fold();
+	commit(commits);
 	foreach(cell, tables)
 	{
 		MktAttachedTable *table = lfirst(cell);
@@ -202,6 +208,17 @@ mkt_run(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* Those that were parked and are marketing now, or gone, wait no longer. */
+static void
+forget_parked(void)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	mkt_query_run("DELETE FROM mkt.parked_contact AS p WHERE NOT EXISTS ("
+				  "SELECT FROM mkt.parked AS w WHERE w.contacts::oid = p.contacts::oid AND w.key = p.key)");
+	mkt_act_again_as(rights);
 }
 
 /* Connects, and tells whether batches may be transactions of their own. */

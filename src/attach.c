@@ -225,6 +225,8 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 	}
 	mkt_query_run("DELETE FROM mkt.batch_report AS b "
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = b.contacts)");
+	mkt_query_run("DELETE FROM mkt.parked_contact AS p "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = p.contacts)");
 	mkt_query_run("DELETE FROM mkt.filter AS f "
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = f.contacts)");
 	mkt_query_run("WITH gone AS (DELETE FROM mkt.list AS l "

@@ -54,6 +54,7 @@ static HTAB *cache = NULL;
 
 static bool fill(MktAttachment *entry);
 static bool read_row(Oid relid, MktAttachment *entry);
+static Relation open_attachments(void);
 static bool read_columns(MktAttachment *entry);
 static const Trigger *post_trigger(Relation contacts);
 static AttrNumber same_column(Relation contacts, Oid relid, AttrNumber column);
@@ -133,11 +134,28 @@ fill(MktAttachment *entry)
 	return found;
 }
 
+/*
+ * A library that is newer than what CREATE EXTENSION made would look for columns
+ * that are not there.
+ */
+static Relation
+open_attachments(void)
+{
+	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
+
+	if (RelationGetNumberOfAttributes(rel) < ATT_ATTACHED_AT)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the library of mktcontacts is newer than the extension in this database"),
+				errhint("ALTER EXTENSION mktcontacts UPDATE;"));
+	return rel;
+}
+
 /* Reads the row of mkt.attachment for a table, if there is one. */
 static bool
 read_row(Oid relid, MktAttachment *entry)
 {
-	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
+	Relation	rel = open_attachments();
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -277,7 +295,7 @@ mkt_attachment_is_marketing(Oid status)
 List *
 mkt_attachment_list(void)
 {
-	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
+	Relation	rel = open_attachments();
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;

@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -36,14 +37,17 @@
 #define BAT_SOURCE_TYPE	(BAT_OUTCOMES + MKT_OUTCOMES)
 #define BAT_SOURCE_NAME	(BAT_SOURCE_TYPE + 1)
 
+/* Beyond this many rows a batch's reports are folded. */
+#define MAX_REPORTS 100
+
 static MktBatchCall call;		/* the running call, if any */
 
-/* The answer for mktcontacts.batch, while the transaction lasts. */
+/* The answers for mktcontacts.batch, while the transaction lasts. */
 static char *known_label = NULL;
-static Oid	known_contacts = InvalidOid;
-static int64 known_batch;
+static List *known_calls = NIL; /* of MktBatchCall */
 
 static int64 labelled(Oid contacts);
+static void remember(Oid contacts, int64 batch);
 static int64 find_labelled(Oid contacts);
 static void report(int64 batch, Oid contacts, const char *label,
 				   const char *action, Oid role, const int64 *outcome,
@@ -103,26 +107,47 @@ static int64
 labelled(Oid contacts)
 {
 	int64		none[MKT_OUTCOMES] = {0};
+	int64		batch;
+	ListCell   *cell;
 
-	if (known_label && known_contacts == contacts && strcmp(known_label, mkt_batch) == 0)
-		return known_batch;
-	known_batch = find_labelled(contacts);
-	if (known_batch == 0)
+	if (known_label && strcmp(known_label, mkt_batch) != 0)
+		forget_label();
+	foreach(cell, known_calls)
+	{
+		const MktBatchCall *known = lfirst(cell);
+
+		if (known->contacts == contacts)
+			return known->batch;
+	}
+	batch = find_labelled(contacts);
+	if (batch == 0)
 	{
 		LockDatabaseObject(mkt_relation("batch_report"), string_hash(mkt_batch, strlen(mkt_batch) + 1),
 						   0, ExclusiveLock);
-		known_batch = find_labelled(contacts);
+		batch = find_labelled(contacts);
 	}
-	if (known_batch == 0)
+	if (batch == 0)
 	{
-		known_batch = nextval_internal(mkt_relation("batch_number"), false);
-		report(known_batch, contacts, mkt_batch, "statement", GetOuterUserId(), none,
+		batch = nextval_internal(mkt_relation("batch_number"), false);
+		report(batch, contacts, mkt_batch, "statement", GetOuterUserId(), none,
 			   (Datum) 0, (Datum) 0);
 	}
-	forget_label();
-	known_label = MemoryContextStrdup(TopTransactionContext, mkt_batch);
-	known_contacts = contacts;
-	return known_batch;
+	remember(contacts, batch);
+	return batch;
+}
+
+static void
+remember(Oid contacts, int64 batch)
+{
+	MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+	MktBatchCall *known = palloc(sizeof(MktBatchCall));
+
+	if (known_label == NULL)
+		known_label = pstrdup(mkt_batch);
+	known->batch = batch;
+	known->contacts = contacts;
+	known_calls = lappend(known_calls, known);
+	MemoryContextSwitchTo(before);
 }
 
 /* By the newest snapshot, so that whoever waited sees who came first. */
@@ -183,12 +208,33 @@ report(int64 batch, Oid contacts, const char *label, const char *action, Oid rol
 	mkt_append_close(appender);
 }
 
+/* Statements of one batch leave a row each; now and then they become one. */
+void
+mkt_batch_fold(void)
+{
+	MktRights	rights;
+
+	if (!ConditionalLockRelationOid(mkt_relation("batch_report"), ShareUpdateExclusiveLock))
+		return;
+	rights = mkt_act_as(mkt_extension_owner());
+	mkt_query_run("WITH gone AS (DELETE FROM mkt.batch_report WHERE batch IN ("
+				  "SELECT batch FROM mkt.batch_report GROUP BY batch HAVING count(*) > %d) RETURNING *) "
+				  "INSERT INTO mkt.batch_report (batch, contacts, label, action, set_by, set_at, changed, already, "
+				  "pending, not_found, parked, source_type, source_name) "
+				  "SELECT batch, contacts, label, action, set_by, min(set_at), sum(changed), sum(already), "
+				  "sum(pending), sum(not_found), sum(parked), source_type, source_name FROM gone "
+				  "GROUP BY batch, contacts, label, action, set_by, source_type, source_name", MAX_REPORTS);
+	mkt_act_again_as(rights);
+}
+
 static void
 forget_label(void)
 {
 	if (known_label)
 		pfree(known_label);
+	list_free_deep(known_calls);
 	known_label = NULL;
+	known_calls = NIL;
 }
 
 static void
@@ -203,6 +249,7 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_ABORT:
 			/* its memory goes with the transaction's */
 			known_label = NULL;
+			known_calls = NIL;
 			call.batch = 0;
 			break;
 		case XACT_EVENT_PRE_COMMIT:

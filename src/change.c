@@ -72,16 +72,24 @@ static MemoryContext context = NULL;	/* of the notes' contents */
 static Note *notes = NULL;
 static int	nnotes = 0;
 
+/* The role that was last written, while rows wait for its name. */
+static Oid	named_role;
+static Datum name_of_role;
+
 /* The partition that was last written to. */
 static Oid	last_history;
 static MktPartition last_partition;
 
+static void note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
+						const MktChange *change);
+static bool may_go_on(const MktAttachment *attachment, const MktChange *change);
 static bool is_instant(TimestampTz until);
 static bool is_marketing(TimestampTz until);
 static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 					  const MktChange *change, TimestampTz was, TimestampTz until,
 					  TimestampTz effective_at);
 static bool joins_last(const MktAttachment *attachment, const Note *note);
+static bool is_idle(const Note *note);
 static Note *add_note(void);
 static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
 static const char *copy_label(const char *label);
@@ -111,12 +119,40 @@ mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 		return;
 	if (is_instant(was) && was <= now)
 	{
-		note_part(attachment, contact, change, was, DT_NOBEGIN, was);
+		note_passed(attachment, contact, change);
 		was = DT_NOBEGIN;
 	}
 	if ((was != change->until || change->moved) &&
-		(is_marketing(was) || is_marketing(change->until)))
+		(is_marketing(was) || is_marketing(change->until) || may_go_on(attachment, change)))
 		note_part(attachment, contact, change, was, change->until, now);
+}
+
+/* What it was until then it was in the account that it was in. */
+static void
+note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
+			const MktChange *change)
+{
+	MktChange	passed = *change;
+
+	if (change->moved)
+	{
+		passed.account = change->from_account;
+		passed.account_null = change->from_account_null;
+		passed.moved = false;
+	}
+	if (change->was != MKT_ABSENT && !change->from_source.type_null)
+		passed.source = change->from_source;
+	note_part(attachment, contact, &passed, change->was, DT_NOBEGIN, change->was);
+}
+
+/*
+ * A non-marketing contact that is deleted from a partition may be about to arrive
+ * in another one as a marketing contact.
+ */
+static bool
+may_go_on(const MktAttachment *attachment, const MktChange *change)
+{
+	return attachment->relid != attachment->contacts && change->until == MKT_ABSENT;
 }
 
 static bool
@@ -145,6 +181,8 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	Note	   *note;
 	MemoryContext before;
 
+	if (nnotes > 0 && is_idle(&notes[nnotes - 1]) && was != MKT_ABSENT)
+		nnotes--;
 	if (nnotes >= MAX_NOTES &&
 		!(is_partition && was == MKT_ABSENT && notes[nnotes - 1].change.until == MKT_ABSENT))
 		write_notes();
@@ -182,6 +220,13 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	MemoryContextSwitchTo(before);
 	if (is_partition && joins_last(attachment, note))
 		nnotes--;
+}
+
+/* A non-marketing contact's end, of which nothing has come. */
+static bool
+is_idle(const Note *note)
+{
+	return note->change.until == MKT_ABSENT && !is_marketing(note->change.was);
 }
 
 /*
@@ -312,12 +357,18 @@ write_notes(void)
 	int64		in_batch = 0;
 	int			level = GetCurrentTransactionNestLevel();
 
+	named_role = InvalidOid;
 	for (int i = 0; i < nnotes; i++)
 	{
 		Note	   *note = &notes[i];
 
 		if (note->written)
 			continue;
+		if (is_idle(note))
+		{
+			note->written = level;
+			continue;
+		}
 		if (previous == NULL || previous->history != note->history || previous->at != note->at)
 		{
 			if (appender)
@@ -405,25 +456,17 @@ set(TupleTableSlot *slot, AttrNumber column, Datum value, bool isnull)
 	slot->tts_isnull[column - 1] = isnull;
 }
 
-/* The name of a role as text; valid until another one is asked for. */
+/* The name of a role as text.  One name serves the rows that follow each other. */
 static Datum
 role_name(Oid role)
 {
-	static Oid	last = InvalidOid;
-	static Datum name;
-
-	if (role != last)
+	if (role != named_role)
 	{
-		MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
-
-		if (OidIsValid(last))
-			pfree(DatumGetPointer(name));
-		last = InvalidOid;
-		name = CStringGetTextDatum(GetUserNameFromId(role, false));
-		last = role;
-		MemoryContextSwitchTo(before);
+		named_role = InvalidOid;
+		name_of_role = CStringGetTextDatum(GetUserNameFromId(role, false));
+		named_role = role;
 	}
-	return name;
+	return name_of_role;
 }
 
 /* What was written at its own level is done with. */

@@ -55,6 +55,8 @@ static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function
 								   bool right);
 static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 						 Contact *contact);
+static void count_move(const MktAttachment *attachment, Datum account, bool isnull,
+					   TimestampTz was, TimestampTz until);
 static void count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 						 const Contact *contact, const MktSource *source);
 static void count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
@@ -122,7 +124,7 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
-	if (attachment->relid != attachment->contacts && *mkt_source_type)
+	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
 		last_updated.command = GetCurrentCommandId(false);
@@ -181,6 +183,16 @@ mkt_contact_recount(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* What goes over an account's maximum is not counted, but an error (B8); tiers follow. */
+static void
+count_move(const MktAttachment *attachment, Datum account, bool isnull,
+		   TimestampTz was, TimestampTz until)
+{
+	mkt_limit_move(attachment, account, isnull, was, until);
+	mkt_count_move(attachment, account, isnull, was, until);
+	mkt_watch_move(attachment, account, isnull, was, until);
+}
+
 static void
 count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 			 const Contact *contact, const MktSource *source)
@@ -194,8 +206,8 @@ count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 		.from_source = no_source
 	};
 
-	mkt_count_move(attachment, contact->account, contact->account_null, MKT_ABSENT,
-				   contact->until);
+	count_move(attachment, contact->account, contact->account_null, MKT_ABSENT,
+			   contact->until);
 	mkt_change_note(attachment, slot, &change);
 }
 
@@ -211,8 +223,8 @@ count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
 		.account_null = contact->account_null
 	};
 
-	mkt_count_move(attachment, contact->account, contact->account_null, contact->until,
-				   MKT_ABSENT);
+	count_move(attachment, contact->account, contact->account_null, contact->until,
+			   MKT_ABSENT);
 	if (!OidIsValid(attachment->history))
 		return;
 	change.source = mkt_change_session_source();
@@ -240,10 +252,10 @@ count_update(const MktAttachment *attachment, const TriggerData *trigger,
 	{
 		left = MKT_ABSENT;
 		change.moved = true;
-		mkt_count_move(attachment, after->account, after->account_null, MKT_ABSENT,
-					   after->until);
+		count_move(attachment, after->account, after->account_null, MKT_ABSENT,
+				   after->until);
 	}
-	mkt_count_move(attachment, before->account, before->account_null, before->until, left);
+	count_move(attachment, before->account, before->account_null, before->until, left);
 	if (!OidIsValid(attachment->history) || (before->until == after->until && !change.moved))
 		return;
 	change.from_source = row_source(attachment, trigger->tg_trigslot);
@@ -271,6 +283,7 @@ mkt_contact_post(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_FOR_STATEMENT(FIRED(fcinfo)));
 	mkt_count_post();
 	mkt_change_post();
+	mkt_limit_post();
 	return PointerGetDatum(NULL);
 }
 
@@ -367,6 +380,7 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	bool		from_session = source.type_null && *mkt_source_type &&
 	!is_moving(attachment, slot);
 	MktState	state;
+	bool		counts_too;
 
 	read_contact(attachment, slot, &contact);
 	if (from_session)
@@ -376,13 +390,20 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 		asked.marketing = created_as_marketing(attachment, &contact, &source);
 	state = mkt_state_next(MKT_NON_MARKETING,
 						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING), asked));
+	counts_too = mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation);
+	if (state != MKT_NON_MARKETING && !is_moving(attachment, slot) &&
+		mkt_limit_parks(attachment, contact.account, contact.account_null, counts_too))
+	{
+		mkt_limit_park(attachment, slot, contact.account, &source);
+		state = MKT_NON_MARKETING;
+	}
 	contact.until = DT_NOBEGIN;
 	if (state == MKT_PENDING)
 		contact.until = mkt_account_next_update(attachment, contact.account,
 												contact.account_null);
 	else if (state == MKT_MARKETING)
 		contact.until = DT_NOEND;
-	if (mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation))
+	if (counts_too)
 		count_insert(attachment, slot, &contact, &source);
 	return store_state(attachment, trigger->tg_trigtuple, slot, &contact, state,
 					   from_session ? &source : NULL);
@@ -454,6 +475,13 @@ update_contact(TriggerData *trigger, const MktAttachment *attachment)
 
 	source = to == from ? row_source(attachment, trigger->tg_newslot) :
 		update_source(trigger, attachment);
+	if (from == MKT_NON_MARKETING && to != from &&
+		mkt_limit_parks(attachment, after.account, after.account_null,
+						(trigger->tg_trigger->tgtype & MKT_STATE_COUNTS_TOO) != 0))
+	{
+		mkt_limit_park(attachment, trigger->tg_newslot, after.account, &source);
+		to = from;
+	}
 	after.until = to == MKT_NON_MARKETING ? DT_NOBEGIN :
 		to == MKT_MARKETING ? DT_NOEND : before.until;
 	if (to == MKT_PENDING && (from != MKT_PENDING || !same_instant))

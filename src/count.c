@@ -26,6 +26,7 @@
 #include "mktcontacts.h"
 
 #include "access/genam.h"
+#include "access/sysattr.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -211,6 +212,9 @@ static int64 billable_since(const MktAttachedTable *table, Datum account_name,
 static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
 						 TimestampTz made_until, bool *found, Datum *account);
+static void count_in(Oid count_table, Datum account_name, TimestampTz now,
+					 Snapshot snapshot, int64 *billable, int64 *total, int64 *own);
+static bool is_own(TupleTableSlot *slot);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
 PG_FUNCTION_INFO_V1(mkt_unposted);
@@ -387,6 +391,77 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at,
 }
 
 /*
+ * An account's billable contacts, and all, by the newest snapshot and with what
+ * this transaction has done; of the billable ones, those that are its own doing.
+ */
+void
+mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *total,
+			  int64 *own)
+{
+	Datum		name = CStringGetTextDatum(account);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ListCell   *cell;
+
+	*billable = 0;
+	*total = 0;
+	if (own)
+		*own = 0;
+	foreach(cell, mkt_attachment_list())
+		count_in(((MktAttachedTable *) lfirst(cell))->count_table, name, now, snapshot,
+				 billable, total, own);
+	UnregisterSnapshot(snapshot);
+}
+
+static void
+count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot,
+		 int64 *billable, int64 *total, int64 *own)
+{
+	Relation	rel = table_open(count_table, AccessShareLock);
+	Relation	index = open_account_index(rel);
+	IndexScanDesc scan = scan_account(rel, index, account_name, false, snapshot);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	FrameIterator it;
+	Sum		   *sum;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		Move		move;
+
+		read_move(slot, &move);
+		*billable += marketing_at(move.was, move.until, move.n, now);
+		if (own && is_own(slot))
+			*own += marketing_at(move.was, move.until, move.n, now);
+		*total += (move.until != MKT_ABSENT ? move.n : 0) - (move.was != MKT_ABSENT ? move.n : 0);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	start_iterate(&it);
+	while ((sum = iterate(&it)) != NULL)
+	{
+		if (!is_account(sum, rel, account_name))
+			continue;
+		*billable += marketing_at(sum->key.was, sum->key.until, sum->n, now);
+		if (own)
+			*own += marketing_at(sum->key.was, sum->key.until, sum->n, now);
+		*total += (sum->key.until != MKT_ABSENT ? sum->n : 0) - (sum->key.was != MKT_ABSENT ? sum->n : 0);
+	}
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+}
+
+/* Written by this transaction; it folds no rows of its own, so these are moves. */
+static bool
+is_own(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	slot_getattr(slot, CNT_AT, &isnull);
+	return !isnull &&
+		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
+																				  &isnull)));
+}
+
+/*
  * mkt.unposted(): what this transaction has counted and not yet written, for
  * the views to add.
  */
@@ -492,7 +567,10 @@ mkt_count_move(const MktAttachment *attachment, Datum account, bool isnull,
 		return;
 	add(frame, &key, 1);
 	if (frame->sums->members >= MAX_SUMS)
+	{
 		post(frame, false);
+		CommandCounterIncrement();	/* who counts an account sees them */
+	}
 }
 
 static Frame *
@@ -838,7 +916,8 @@ read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
 
 	while (nmoves < FOLD_ROWS &&
 		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
-		read_move(writer->slot, &moves[nmoves++]);
+		if (!is_own(writer->slot))
+			read_move(writer->slot, &moves[nmoves++]);
 	index_endscan(scan);
 	ExecClearTuple(writer->slot);
 	return nmoves;

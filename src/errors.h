@@ -32,5 +32,9 @@
 #define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
 /* an export of a CRM cannot be read as contacts of the table */
 #define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
+/* rule B8: an account would have more marketing contacts than its maximum */
+#define ERRCODE_MKT_MAXIMUM					MAKE_SQLSTATE('M','K','0','1','4')
+/* rule B10: an account would have more contacts than its limit */
+#define ERRCODE_MKT_CONTACT_LIMIT			MAKE_SQLSTATE('M','K','0','1','5')
 
 #endif							/* MKT_ERRORS_H */

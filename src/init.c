@@ -19,7 +19,9 @@ _PG_init(void)
 	mkt_account_init();
 	mkt_tool_init();
 	mkt_count_init();
+	mkt_limit_init();
 	mkt_batch_init();
 	mkt_change_init();
 	mkt_shortcut_init();
+	mkt_watch_init();
 }

@@ -7,16 +7,18 @@
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
+ *	2 shipped.c						rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
+ *	3 limit.c watch.c				accounts with a maximum, or a tier
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
  *	4 filter.c selection.c			contacts chosen by JSON
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
- *	6 attach.c set_status.c merge.c undo.c history.c apply.c verify.c gate.c report.c
- *	6 quote.c matching.c saved_filter.c list.c
+ *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
+ *	6 gate.c report.c quote.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *
@@ -244,6 +246,8 @@ extern void mkt_account_init(void);
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_count_post(void);
+extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
+						  int64 *total, int64 *own);
 extern Oid	mkt_count_account_type(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
@@ -341,6 +345,7 @@ extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 Datum source_type, Datum source_name);
 extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
 						  int64 changed);
+extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
 /* ---- change.c: history ---- */
@@ -379,10 +384,32 @@ extern void mkt_change_init(void);
 extern void mkt_satellite_create(Oid contacts, AttrNumber account_column, int nkeys,
 								 const AttrNumber *keys, MktAttachedTable *table);
 extern const char *mkt_satellite_key(int i);
+extern char *mkt_satellite_key_text(const MktAttachment *attachment,
+									TupleTableSlot *contact);
+extern char *mkt_satellite_key_expression(const MktAttachment *attachment);
 extern void mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at);
 extern void mkt_satellite_expire(const MktAttachedTable *table);
 extern void mkt_satellite_truncate(const MktAttachedTable *table);
 extern void mkt_satellite_drop(const MktAttachedTable *table);
+
+/* ---- limit.c: accounts with a maximum ---- */
+
+extern bool mkt_limit_any(void);
+extern void mkt_limit_move(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz was, TimestampTz until);
+extern bool mkt_limit_parks(const MktAttachment *attachment, Datum account,
+							bool isnull, bool counted_at_once);
+extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
+						   Datum account, const MktSource *source);
+extern void mkt_limit_post(void);
+extern void mkt_limit_init(void);
+
+/* ---- watch.c: tiers and notices ---- */
+
+extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_watch_run(void);
+extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */
 

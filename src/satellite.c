@@ -19,11 +19,13 @@
 #include "commands/defrem.h"
 #include "nodes/pg_list.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "lib/stringinfo.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 #include "utils/timestamp.h"
@@ -174,6 +176,42 @@ const char *
 mkt_satellite_key(int i)
 {
 	return i == 0 ? "contact" : psprintf("contact_%d", i + 1);
+}
+
+/* A contact's key as text: its key column or, of several, an array. */
+char *
+mkt_satellite_key_text(const MktAttachment *attachment, TupleTableSlot *contact)
+{
+	Datum		texts[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < attachment->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		key = slot_getattr(contact, attachment->keys[i], &isnull);
+
+		texts[i] = CStringGetTextDatum(isnull ? "" :
+									   mkt_account_text(get_atttype(attachment->relid,
+																	attachment->keys[i]), key));
+	}
+	if (attachment->nkeys == 1)
+		return TextDatumGetCString(texts[0]);
+	return OidOutputFunctionCall(F_ARRAY_OUT,
+								 PointerGetDatum(construct_array(texts, attachment->nkeys, TEXTOID,
+																 -1, false, TYPALIGN_INT)));
+}
+
+/* The same in a query on contacts, called c. */
+char *
+mkt_satellite_key_expression(const MktAttachment *attachment)
+{
+	StringInfoData keys;
+
+	initStringInfo(&keys);
+	for (int i = 0; i < attachment->nkeys; i++)
+		appendStringInfo(&keys, "%spg_catalog.format('%%s', c.%s)", i ? ", " : "",
+						 mkt_attachment_column(attachment, attachment->keys[i]));
+	return attachment->nkeys == 1 ? keys.data :
+		psprintf("(ARRAY[%s])::pg_catalog.text", keys.data);
 }
 
 /*

@@ -170,7 +170,8 @@ run_query(Call *call)
 	};
 	int64	   *counted[] = {
 		&call->outcome[MKT_CHANGED], &call->outcome[MKT_ALREADY],
-		&call->outcome[MKT_STAYS_PENDING], &call->outcome[MKT_NOT_FOUND], &call->kept
+		&call->outcome[MKT_STAYS_PENDING], &call->outcome[MKT_NOT_FOUND], &call->kept,
+		&call->outcome[MKT_PARKED]
 	};
 
 	if (SPI_execute_with_args(build_query(call), lengthof(types), types, values, nulls,
@@ -223,17 +224,18 @@ build_query(const Call *call)
 	appendStringInfo(&query,
 					 "changed AS ("
 					 "UPDATE %s AS c SET %s = '%s', %s = %s%s FROM found AS f "
-					 "WHERE c.%s OPERATOR(pg_catalog.=) f.k%s AND %s RETURNING 1"
+					 "WHERE c.%s OPERATOR(pg_catalog.=) f.k%s AND %s RETURNING c.%s OPERATOR(pg_catalog.=) 'marketing' AS done"
 					 ") ",
 					 name, status, marketing ? "marketing" : "non_marketing",
 					 flag, marketing ? "false" : "true", source, key, account,
-					 changes(call->request));
+					 changes(call->request), status);
 	appendStringInfo(&query,
-					 "SELECT (SELECT pg_catalog.count(*) FROM changed), "
+					 "SELECT (SELECT pg_catalog.count(*) FROM changed WHERE done), "
 					 "pg_catalog.count(*) FILTER (WHERE %s), "
 					 "pg_catalog.count(*) FILTER (WHERE %s), "
 					 "(SELECT pg_catalog.count(*) FROM asked) OPERATOR(pg_catalog.-) pg_catalog.count(*), "
-					 "pg_catalog.count(*) FILTER (WHERE NOT f.marketing AND NOT f.promotes) "
+					 "pg_catalog.count(*) FILTER (WHERE NOT f.marketing AND NOT f.promotes), "
+					 "(SELECT pg_catalog.count(*) FROM changed WHERE NOT done) "
 					 "FROM found AS f",
 					 marketing ? "f.marketing AND NOT f.flag" : "NOT f.marketing",
 					 call->request == SET_MARKETING ? "false" : "f.marketing AND f.flag");

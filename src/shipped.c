@@ -5,7 +5,7 @@
  * CREATE EXTENSION brings the shipped rows, and a dump brings them again as its
  * users have changed them.  A row that says it was shipped can only come from a
  * dump; it takes the place of the one that is there.  Shipped rows that were
- * deleted stand in mkt.withdrawn, which a dump brings, too.
+ * deleted stand in mkt.shipping, which a dump brings first.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -21,8 +21,9 @@
 #include "utils/builtins.h"
 
 static char *update_of(Relation rel);
+static bool changes_key(const TriggerData *trigger);
 static void withdraw(Relation rel, HeapTuple row);
-static void withdraw_again(Relation withdrawn, HeapTuple row);
+static void withdraw_again(Relation shipping, HeapTuple row);
 static bool in_primary_key(Relation rel, AttrNumber column);
 
 PG_FUNCTION_INFO_V1(mkt_shipped_again);
@@ -92,7 +93,7 @@ update_of(Relation rel)
 					set.data, where.data);
 }
 
-/* AFTER DELETE, each shipped row; and AFTER INSERT on mkt.withdrawn. */
+/* AFTER UPDATE OR DELETE, each shipped row; and BEFORE INSERT on mkt.shipping. */
 Datum
 mkt_shipped_withdrawn(PG_FUNCTION_ARGS)
 {
@@ -103,12 +104,33 @@ mkt_shipped_withdrawn(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.shipped_withdrawn() is the trigger function of tables that ship with rows"));
 	SPI_connect();
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) ||
+		(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && changes_key(trigger)))
 		withdraw(trigger->tg_relation, trigger->tg_trigtuple);
-	else
+	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		withdraw_again(trigger->tg_relation, trigger->tg_trigtuple);
 	SPI_finish();
 	return PointerGetDatum(NULL);
+}
+
+/* A row with another key is another row. */
+static bool
+changes_key(const TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+
+	for (int i = 1; i <= desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i - 1);
+		bool		isnull;
+
+		if (!att->attisdropped && in_primary_key(trigger->tg_relation, i) &&
+			!datum_image_eq(heap_getattr(trigger->tg_trigtuple, i, desc, &isnull),
+							heap_getattr(trigger->tg_newtuple, i, desc, &isnull),
+							att->attbyval, att->attlen))
+			return true;
+	}
+	return false;
 }
 
 /* Remembers a row by its primary key. */
@@ -117,8 +139,8 @@ withdraw(Relation rel, HeapTuple row)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	StringInfoData key;
-	Oid			types[INDEX_MAX_KEYS + 1] = {NAMEOID};
-	Datum		values[INDEX_MAX_KEYS + 1] = {NameGetDatum(&rel->rd_rel->relname)};
+	Oid			types[INDEX_MAX_KEYS + 1] = {TEXTOID};
+	Datum		values[INDEX_MAX_KEYS + 1] = {CStringGetTextDatum(RelationGetRelationName(rel))};
 	int			n = 1;
 	bool		isnull;
 	MktRights	rights;
@@ -136,27 +158,39 @@ withdraw(Relation rel, HeapTuple row)
 						 quote_literal_cstr(NameStr(att->attname)), n);
 	}
 	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute_with_args(psprintf("INSERT INTO mkt.withdrawn (relation, key) "
-									   "VALUES ($1, pg_catalog.jsonb_build_object(%s)) ON CONFLICT DO NOTHING",
-									   key.data),
-							  n, types, values, NULL, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_with_args(psprintf("UPDATE mkt.shipping SET withdrawn = withdrawn OPERATOR(pg_catalog.||) "
+									   "pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('relation', $1, "
+									   "'key', pg_catalog.jsonb_build_object(%s))) WHERE shipped", key.data),
+							  n, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not note a deleted row");
 	mkt_act_again_as(rights);
 }
 
+/* The row that a dump brings: what was deleted is deleted again, and noted so. */
 static void
-withdraw_again(Relation withdrawn, HeapTuple row)
+withdraw_again(Relation shipping, HeapTuple row)
 {
-	TupleDesc	desc = RelationGetDescr(withdrawn);
 	bool		isnull;
-	Datum		relation = heap_getattr(row, 1, desc, &isnull);
-	Datum		key = heap_getattr(row, 2, desc, &isnull);
+	Datum		withdrawn = heap_getattr(row, 2, RelationGetDescr(shipping), &isnull);
+	SPITupleTable *rows;
+	uint64		nrows;
 
-	if (SPI_execute_with_args(psprintf("DELETE FROM mkt.%s AS t WHERE shipped "
-									   "AND pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.@>) $1",
-									   quote_identifier(NameStr(*DatumGetName(relation)))),
-							  1, (Oid[]) {JSONBOID}, &key, NULL, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not delete a shipped row");
+	if (SPI_execute_with_args("SELECT pg_catalog.quote_ident(w OPERATOR(pg_catalog.->>) 'relation'), w OPERATOR(pg_catalog.->) 'key' "
+							  "FROM pg_catalog.jsonb_array_elements($1) AS w",
+							  1, (Oid[]) {JSONBOID}, &withdrawn, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.shipping");
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		Datum		key = SPI_getbinval(rows->vals[i], rows->tupdesc, 2, &isnull);
+
+		if (SPI_execute_with_args(psprintf("DELETE FROM mkt.%s AS t WHERE shipped "
+										   "AND pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.@>) $1",
+										   SPI_getvalue(rows->vals[i], rows->tupdesc, 1)),
+								  1, (Oid[]) {JSONBOID}, &key, NULL, false, 0) != SPI_OK_DELETE)
+			elog(ERROR, "could not delete a shipped row");
+	}
 }
 
 static bool

@@ -90,6 +90,8 @@ mkt_undo(PG_FUNCTION_ARGS)
 		mkt_batch_end(before);
 	}
 	PG_END_TRY();
+	SPI_unregister_relation(changes->md.name);
+	tuplestore_end(changes->reldata);
 	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
 	mkt_batch_report(undo, contacts, false, psprintf("undo of %lld", (long long) batch), reported,
 					 (Datum) 0, (Datum) 0);

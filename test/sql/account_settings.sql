@@ -12,7 +12,7 @@ INSERT INTO mkt.account (account, commitment) VALUES ('x', 'weekly');
 INSERT INTO mkt.account (account, commitment) VALUES ('x', 'monthly');
 INSERT INTO mkt.account (account, started_on) VALUES ('x', 'infinity'), ('y', '10000-01-01');
 INSERT INTO mkt.account (account, started_on) VALUES ('x', '0001-12-31 BC');
-TRUNCATE mkt.account;
+TRUNCATE mkt.account CASCADE;
 \echo :SQLSTATE
 -- Time zones by their names in the IANA database, in any case; no abbreviations that PostgreSQL alone has, no formulas.
 SELECT z AS zone, mkt.is_time_zone(z) FROM unnest(ARRAY['Europe/Oslo', 'europe/oslo', 'UTC', 'utc', 'GMT', 'Etc/GMT+5', 'America/Argentina/Buenos_Aires',

@@ -37,7 +37,7 @@ SELECT mkt.set_marketing('by_account', ARRAY[1]);
 -- MK007: a trigger function, or a command, where it does not work.
 SELECT mkt.contact_count();
 \echo :SQLSTATE
-TRUNCATE mkt.account;
+TRUNCATE mkt.account CASCADE;
 \echo :SQLSTATE
 -- MK009: a default that is fixed.
 INSERT INTO mkt.tool_setting VALUES ('a', 'user', NULL, 'marketing');

@@ -1,5 +1,5 @@
 # README.md is true: its examples print what it shows, its tables of statements say what happens, and it leaves nothing
-# out that users can call, read, set or catch.
+# out that users can call, read, set or catch. It is whole: its links lead somewhere, and nothing stands in it twice.
 #
 # Every ```sql block runs, in order, in one psql session. A ```text block behind it is all that psql prints, without
 # command tags; where there is none the output is not shown, and must be free of errors, warnings and notices. The
@@ -22,6 +22,7 @@ test_examples($node, $readme);
 test_statements($node, $readme);
 test_completeness($node, $readme);
 test_commands($readme);
+test_structure($readme);
 
 $node->stop;
 done_testing();
@@ -225,7 +226,7 @@ SQL
 sub test_completeness
 {
 	my ($server, $text) = @_;
-	my ($for_itself) = $text =~ /^#### For the extension itself\n(.*?)^#/ms;
+	my $for_itself = for_itself($text);
 	my $words = $text =~ s/\s+/ /gr;
 
 	for (split(/\n/, $server->safe_psql('postgres', <<'SQL')))
@@ -257,7 +258,7 @@ SQL
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
 		      'attachment', 'difference', 'tool', 'tool_setting', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact',
 		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member',
-		      'import', 'import_problem', 'hubspot_source', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
+		      'import', 'import_problem', 'hubspot_source', 'parked', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
 		      'public_contact_history'))}));
 	mentions($text, 'column of a result', $server->safe_psql('postgres', q{
 		SELECT DISTINCT '`' || name || '`'
@@ -273,6 +274,14 @@ SQL
 	mentions($text, 'SQLSTATE', join("\n", sqlstates()));
 	mentions($text, 'rule', join("\n", rules()));
 	return;
+}
+
+# What the reference says of functions that nobody need call.
+sub for_itself
+{
+	my ($text) = @_;
+
+	return $text =~ /^#### For the extension itself\n(.*?)^#/ms ? $1 : '';
 }
 
 sub mentions
@@ -324,4 +333,66 @@ sub test_commands
 	$named{$_} = 1 for $text =~ /^(?:sudo )?make ([a-z]\S*)/mg, $text =~ /`make ([a-z]\S*)`/g;
 	ok($targets{$_}, "make $_ is there") for sort keys %named;
 	return;
+}
+
+# What a reader goes by.
+
+sub test_structure
+{
+	my ($text) = @_;
+	my $prose = $text =~ s/^```.*?^```\n//gmsr;
+	my ($top, $chapters) = $prose =~ /\A(.*?)(^## .*)\z/ms;
+	my %anchors = map { anchor($_) => 1 } $prose =~ /^#+ (.*)$/mg;
+	my @contents = $top =~ /\]\(#(.*?)\)/g;
+	my @chapters = map { anchor($_) } $chapters =~ /^## (.*)$/mg;
+
+	pop @chapters;
+	is("@contents", "@chapters", 'the contents name all chapters but the last, in order');
+	ok($anchors{$_}, "there is a heading #$_") for unique($prose =~ /\]\(#(.*?)\)/g);
+	is_deeply([ twice($prose =~ /^(#+ .*)$/mg) ], [], 'no heading stands twice');
+	is_deeply([ twice($prose =~ /^(?!\|)(.{60,})$/mg) ], [], 'no line of prose stands twice');
+	is_deeply([ twice($prose =~ /^\*\*(`mkt\.\w+`)\*\*/mg) ], [], 'no table is described twice');
+	is_deeply([ twice(for_itself($prose) =~ /`(mkt\.\w+)\(\)`/g) ], [], 'no function of its own is named twice');
+	for my $table ('SQLSTATE', 'rule')
+	{
+		my @names = map { /^\| (\w+)/ } $prose =~ /^\| $table \|.*\n.*\n((?:\|.*\n)+)/m ? split(/\n/, $1) : ();
+
+		isnt(scalar @names, 0, "there is a table by $table");
+		is_deeply([ twice(@names) ], [], "no $table stands twice");
+		is_deeply(\@names, [ sort_in_groups(@names) ], "every $table stands in its place");
+	}
+	return;
+}
+
+# As GitHub names a heading.
+sub anchor
+{
+	my ($heading) = @_;
+
+	return lc($heading =~ s/[^\w -]//gr) =~ s/ /-/gr;
+}
+
+sub twice
+{
+	my %seen;
+
+	return grep { ++$seen{$_} == 2 } @_;
+}
+
+sub unique
+{
+	my %seen;
+
+	return grep { !$seen{$_}++ } @_;
+}
+
+# By number, within groups of the same letters that stay as they are.
+sub sort_in_groups
+{
+	my @names = @_;
+	my %group;
+
+	push @{ $group{ s/\d+$//r } }, $_ for @names;
+	return map { my $letters = $_; sort { $a =~ s/^\D+//r <=> $b =~ s/^\D+//r } @{ $group{$letters} } }
+	  unique(map { s/\d+$//r } @names);
 }

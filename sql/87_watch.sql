@@ -1,0 +1,301 @@
+-- Tiers that accounts have committed to, what they were charged for them, and notices (watch.c).
+
+CREATE TABLE mkt.account_tier (
+	account		text		CONSTRAINT account_tier_pkey PRIMARY KEY REFERENCES mkt.account ON UPDATE CASCADE ON DELETE CASCADE,
+	next_at		bigint		NOT NULL,
+	near		boolean		NOT NULL,
+	tier		bigint		NOT NULL,
+	since		timestamptz	NOT NULL,
+	renews_at	timestamptz
+);
+COMMENT ON TABLE mkt.account_tier IS 'The tier that each account with an edition pays for (B2, B3). Written by mktcontacts.';
+COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';
+COMMENT ON COLUMN mkt.account_tier.next_at IS 'The number of billable contacts at which something happens next: a notice or a higher tier.';
+COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that every transaction looks.';
+COMMENT ON COLUMN mkt.account_tier.tier IS 'The marketing contacts that it pays for.';
+COMMENT ON COLUMN mkt.account_tier.since IS 'Since when.';
+COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes next; null for an account without started_on.';
+SELECT pg_catalog.pg_extension_config_dump('mkt.account_tier', '');
+
+CREATE TABLE mkt.tier_change (
+	account		text		NOT NULL,
+	at			timestamptz	NOT NULL,
+	reason		text		NOT NULL CONSTRAINT "reason is exceeded, renewed or edition" CHECK (reason IN ('exceeded', 'renewed', 'edition')),
+	billable	bigint		NOT NULL,
+	edition		text		NOT NULL,
+	from_tier	bigint,
+	to_tier		bigint		NOT NULL,
+	currency	text		NOT NULL,
+	from_price	numeric,
+	to_price	numeric,
+	days_left	integer,
+	days_of_term integer,
+	charge		numeric,
+	sandbox		boolean		NOT NULL,
+	CONSTRAINT tier_change_pkey PRIMARY KEY (account, at, to_tier)
+);
+COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: by how many contacts, and what was charged for it (B2, B3, B5).';
+COMMENT ON COLUMN mkt.tier_change.account IS 'The account as text.';
+COMMENT ON COLUMN mkt.tier_change.at IS 'When its transaction began, or the renewal date.';
+COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got an edition, or another one.';
+COMMENT ON COLUMN mkt.tier_change.billable IS 'Its billable contacts then.';
+COMMENT ON COLUMN mkt.tier_change.edition IS 'Its edition.';
+COMMENT ON COLUMN mkt.tier_change.from_tier IS 'The tier before; null: none.';
+COMMENT ON COLUMN mkt.tier_change.to_tier IS 'The tier since.';
+COMMENT ON COLUMN mkt.tier_change.currency IS 'The currency of what follows.';
+COMMENT ON COLUMN mkt.tier_change.from_price IS 'What a month cost before; null where there was no price.';
+COMMENT ON COLUMN mkt.tier_change.to_price IS 'What a month costs since.';
+COMMENT ON COLUMN mkt.tier_change.days_left IS 'The days that were left of the term, with this one.';
+COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
+COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5); null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
+COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
+SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
+
+CREATE TABLE mkt.notice (
+	account		text		NOT NULL,
+	percent		numeric		NOT NULL,
+	period_ends_at timestamptz NOT NULL,
+	at			timestamptz	NOT NULL,
+	billable	bigint		NOT NULL,
+	tier		bigint		NOT NULL,
+	seen_at		timestamptz,
+	CONSTRAINT notice_pkey PRIMARY KEY (account, percent, period_ends_at)
+);
+COMMENT ON TABLE mkt.notice IS 'Accounts that came up to a part of their tier, or exceeded it, once for each period (B7). Who has dealt with one may set seen_at. Channel mktcontacts is notified with the row as JSON.';
+COMMENT ON COLUMN mkt.notice.account IS 'The account as text.';
+COMMENT ON COLUMN mkt.notice.percent IS 'The part of the tier, from mkt.threshold; above 100: the tier was exceeded.';
+COMMENT ON COLUMN mkt.notice.period_ends_at IS 'The update date that ends the period.';
+COMMENT ON COLUMN mkt.notice.at IS 'When the transaction began that crossed.';
+COMMENT ON COLUMN mkt.notice.billable IS 'Its billable contacts then.';
+COMMENT ON COLUMN mkt.notice.tier IS 'Its tier before it crossed.';
+COMMENT ON COLUMN mkt.notice.seen_at IS 'For you: when somebody dealt with it.';
+SELECT pg_catalog.pg_extension_config_dump('mkt.notice', '');
+
+CREATE FUNCTION mkt.term(commitment mkt.commitment, started_on date, time_zone text, at timestamptz,
+						 OUT starts_on date, OUT ends_on date)
+LANGUAGE SQL STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE WHEN b.before < e.ends_at THEN (b.before AT TIME ZONE time_zone)::date ELSE started_on END,
+		(e.ends_at AT TIME ZONE time_zone)::date
+	FROM (SELECT mkt.next_renewal(commitment, started_on, time_zone, at) AS ends_at) AS e
+	CROSS JOIN LATERAL (
+		SELECT mkt.next_renewal(commitment, started_on, time_zone,
+								e.ends_at - CASE commitment WHEN 'annual' THEN interval '1 year 3 days' ELSE interval '1 month 3 days' END) AS before
+	) AS b;
+END;
+COMMENT ON FUNCTION mkt.term(mkt.commitment, date, text, timestamptz) IS
+'The first day of the term that an instant is in, and the day on which the next one begins; nulls without started_on (D1 to D5).';
+
+CREATE FUNCTION mkt.next_boundary(tier bigint, billable bigint, today date) RETURNS bigint
+LANGUAGE SQL STABLE
+RETURN (
+	SELECT coalesce(min(b.boundary), tier + 1)
+	FROM (
+		SELECT ceil(t.percent * tier / 100)::bigint AS boundary
+		FROM mkt.threshold AS t
+		WHERE today >= t.valid_from AND today < coalesce(t.valid_to, 'infinity')
+		UNION ALL
+		SELECT tier + 1
+	) AS b
+	WHERE b.boundary > billable
+);
+REVOKE ALL ON FUNCTION mkt.next_boundary(bigint, bigint, date) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.next_boundary(bigint, bigint, date) IS 'The next number of billable contacts at which something happens to an account with a tier.';
+
+CREATE FUNCTION mkt.record_crossing(account text, before bigint, after bigint, band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	WITH watched AS (
+		SELECT a.account, a.edition, a.currency, a.commitment, a.started_on, a.time_zone, a.sandbox, t.tier,
+			(mkt.now() AT TIME ZONE a.time_zone)::date AS today,
+			greatest(t.tier, mkt.tier_limit(i.included, i.increment, record_crossing.after)) AS new_tier
+		FROM mkt.account AS a
+		JOIN mkt.account_tier AS t ON t.account = a.account
+		JOIN mkt.increment AS i ON i.edition = a.edition
+			AND (mkt.now() AT TIME ZONE a.time_zone)::date >= i.valid_from
+			AND (mkt.now() AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+		WHERE a.account = record_crossing.account
+	), changed AS (
+		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price,
+									 days_left, days_of_term, charge, sandbox)
+		SELECT w.account, mkt.now(), 'exceeded', record_crossing.after, w.edition, w.tier, w.new_tier, w.currency, p.from_price, p.to_price,
+			m.ends_on - w.today, m.ends_on - m.starts_on,
+			CASE WHEN w.sandbox THEN 0
+				ELSE round((p.to_price - p.from_price) * CASE w.commitment WHEN 'annual' THEN 12 ELSE 1 END
+						   * (m.ends_on - w.today) / nullif(m.ends_on - m.starts_on, 0), c.decimals) END,
+			w.sandbox
+		FROM watched AS w
+		CROSS JOIN LATERAL mkt.term(w.commitment, w.started_on, w.time_zone, mkt.now()) AS m
+		CROSS JOIN LATERAL (
+			SELECT mkt.price_on(w.edition, w.tier, w.currency, w.today) AS from_price,
+				mkt.price_on(w.edition, w.new_tier, w.currency, w.today) AS to_price
+		) AS p
+		LEFT JOIN mkt.currency AS c ON c.currency = w.currency AND w.today >= c.valid_from AND w.today < coalesce(c.valid_to, 'infinity')
+		WHERE w.new_tier > w.tier
+	), noticed AS (
+		INSERT INTO mkt.notice (account, percent, period_ends_at, at, billable, tier)
+		SELECT w.account, b.percent, mkt.next_update(w.account), mkt.now(), record_crossing.after, w.tier
+		FROM watched AS w
+		CROSS JOIN LATERAL (
+			SELECT t.percent, ceil(t.percent * w.tier / 100) AS boundary
+			FROM mkt.threshold AS t
+			WHERE w.today >= t.valid_from AND w.today < coalesce(t.valid_to, 'infinity')
+			UNION ALL
+			SELECT 101, w.tier + 1
+		) AS b
+		WHERE record_crossing.before < b.boundary AND record_crossing.after >= b.boundary
+		ON CONFLICT ON CONSTRAINT notice_pkey DO NOTHING
+		RETURNING account, percent, period_ends_at, at, billable, tier
+	), kept AS (
+		UPDATE mkt.account_tier AS t
+		SET tier = w.new_tier,
+			since = CASE WHEN w.new_tier > w.tier THEN mkt.now() ELSE t.since END,
+			next_at = mkt.next_boundary(w.new_tier, record_crossing.after, w.today),
+			near = record_crossing.after >= mkt.next_boundary(w.new_tier, record_crossing.after, w.today) - record_crossing.band
+		FROM watched AS w
+		WHERE t.account = w.account
+	)
+	SELECT pg_notify('mktcontacts', row_to_json(n)::text) FROM noticed AS n ORDER BY n.percent;
+END;
+REVOKE ALL ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint) IS
+'Records that an account has come up to a part of its tier or exceeded it: notices, the change of tier and what it costs (B2, B5, B7). Called by the transaction that crosses, which holds the account. Arguments: the account; its billable contacts without the transaction and with it; how near a boundary is near.';
+
+CREATE FUNCTION mkt.set_tier() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_set_tier';
+REVOKE ALL ON FUNCTION mkt.set_tier() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.set_tier() IS 'Trigger function of mkt.account: an account that gets an edition, or another one, gets a tier.';
+
+CREATE FUNCTION mkt.start_tier(account text, billable bigint, band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	WITH asked AS (
+		SELECT a.*, mkt.tier_limit(i.included, i.increment, start_tier.billable) AS tier, (mkt.now() AT TIME ZONE a.time_zone)::date AS today,
+			t.tier AS from_tier, mkt.next_renewal(a.account) AS renews_at
+		FROM mkt.account AS a
+		JOIN mkt.increment AS i ON i.edition = a.edition
+			AND (mkt.now() AT TIME ZONE a.time_zone)::date >= i.valid_from
+			AND (mkt.now() AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+		LEFT JOIN mkt.account_tier AS t ON t.account = a.account
+		WHERE a.account = start_tier.account
+	), gone AS (
+		DELETE FROM mkt.account_tier AS t
+		WHERE t.account = start_tier.account AND NOT EXISTS (SELECT FROM asked)
+	), changed AS (
+		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, to_price, charge, sandbox)
+		SELECT s.account, mkt.now(), 'edition', start_tier.billable, s.edition, s.from_tier, s.tier, s.currency,
+			mkt.price_on(s.edition, s.tier, s.currency, s.today), 0, s.sandbox
+		FROM asked AS s
+		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
+	)
+	INSERT INTO mkt.account_tier AS t (account, next_at, near, tier, since, renews_at)
+	SELECT s.account, b.next_at, start_tier.billable >= b.next_at - start_tier.band, s.tier, mkt.now(), s.renews_at
+	FROM asked AS s
+	CROSS JOIN LATERAL (SELECT mkt.next_boundary(s.tier, start_tier.billable, s.today) AS next_at) AS b
+	ON CONFLICT ON CONSTRAINT account_tier_pkey DO UPDATE
+	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, tier = EXCLUDED.tier, since = EXCLUDED.since, renews_at = EXCLUDED.renews_at;
+END;
+REVOKE ALL ON FUNCTION mkt.start_tier(text, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.start_tier(text, bigint, bigint) IS 'Gives an account the tier that covers its billable contacts, or none where it has no edition. Arguments: the account; its billable contacts; how near a boundary is near.';
+
+CREATE TABLE mkt.downgrade_request (
+	account			text		NOT NULL REFERENCES mkt.account ON UPDATE CASCADE ON DELETE CASCADE,
+	renews_at		timestamptz	NOT NULL,
+	tier			bigint		NOT NULL CONSTRAINT "a tier is not negative" CHECK (tier >= 0),
+	requested_at	timestamptz	NOT NULL,
+	requested_by	text		NOT NULL,
+	CONSTRAINT downgrade_request_pkey PRIMARY KEY (account, renews_at)
+);
+COMMENT ON TABLE mkt.downgrade_request IS 'Lower tiers that were asked for in time, for the renewal date (B4). Written by mkt.request_downgrade(); a row that is deleted before then is withdrawn.';
+COMMENT ON COLUMN mkt.downgrade_request.account IS 'The account as text.';
+COMMENT ON COLUMN mkt.downgrade_request.renews_at IS 'The renewal date.';
+COMMENT ON COLUMN mkt.downgrade_request.tier IS 'The tier from then on, if it covers the billable contacts then.';
+COMMENT ON COLUMN mkt.downgrade_request.requested_at IS 'When it was asked for.';
+COMMENT ON COLUMN mkt.downgrade_request.requested_by IS 'The role that asked.';
+SELECT pg_catalog.pg_extension_config_dump('mkt.downgrade_request', '');
+
+CREATE FUNCTION mkt.renew_tiers() RETURNS bigint
+LANGUAGE SQL
+BEGIN ATOMIC
+	WITH due AS (
+		SELECT a.account, a.edition, a.currency, a.sandbox, t.tier, t.renews_at, b.billable,
+			(t.renews_at AT TIME ZONE a.time_zone)::date AS day,
+			coalesce(CASE WHEN d.tier >= b.billable THEN least(d.tier, t.tier) END, t.tier) AS new_tier
+		FROM mkt.account_tier AS t
+		JOIN mkt.account AS a ON a.account = t.account
+		LEFT JOIN mkt.downgrade_request AS d ON d.account = t.account AND d.renews_at = t.renews_at
+		CROSS JOIN LATERAL (
+			SELECT CASE WHEN t.renews_at < h.since THEN mkt.billable(a.account) ELSE mkt.billable(a.account, t.renews_at) END AS billable
+			FROM (SELECT coalesce(max(coalesce(history_since, 'infinity')) FILTER (WHERE attached_at IS NULL OR attached_at <= t.renews_at), '-infinity') AS since
+				  FROM mkt.attachment) AS h
+		) AS b
+		WHERE t.renews_at <= mkt.now()
+		FOR UPDATE OF t
+	), changed AS (
+		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price, charge, sandbox)
+		SELECT d.account, d.renews_at, 'renewed', d.billable, d.edition, d.tier, d.new_tier, d.currency,
+			mkt.price_on(d.edition, d.tier, d.currency, d.day), mkt.price_on(d.edition, d.new_tier, d.currency, d.day), 0, d.sandbox
+		FROM due AS d
+		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
+	), renewed AS (
+		UPDATE mkt.account_tier AS t
+		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,
+			renews_at = mkt.next_renewal(d.account, d.renews_at),
+			next_at = mkt.next_boundary(d.new_tier, d.billable, d.day), near = true
+		FROM due AS d
+		WHERE t.account = d.account
+		RETURNING 1
+	)
+	SELECT count(*) FROM renewed;
+END;
+REVOKE ALL ON FUNCTION mkt.renew_tiers() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.renew_tiers() IS 'Renews the tiers of accounts whose renewal date has come (B3), each by what it was at that instant, once. Returns how many. mkt.run() calls it until there are none.';
+
+CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.account_tier AS t
+	SET near = false, next_at = mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date)
+	FROM mkt.account AS a
+	CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS b
+	WHERE a.account = t.account AND t.near AND t.next_at > unwatch_far.band
+	  AND b.billable < mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) - unwatch_far.band;
+END;
+REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction. mkt.run() calls it.';
+
+CREATE FUNCTION mkt.redate_tier(account text) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.account_tier AS t SET renews_at = mkt.next_renewal(t.account) WHERE t.account = redate_tier.account;
+END;
+REVOKE ALL ON FUNCTION mkt.redate_tier(text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.redate_tier(text) IS 'Gives an account whose settings have changed its new renewal date.';
+
+CREATE FUNCTION mkt.look_at_all() RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.account_tier SET next_at = 0, near = true;
+END;
+REVOKE ALL ON FUNCTION mkt.look_at_all() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every account look for its next boundary, because mkt.threshold has changed.';
+
+CREATE TRIGGER tier_started AFTER INSERT ON mkt.account
+FOR EACH ROW WHEN (NEW.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tier_restarted AFTER UPDATE ON mkt.account
+FOR EACH ROW WHEN (OLD.edition IS DISTINCT FROM NEW.edition) EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tier_redated AFTER UPDATE ON mkt.account
+FOR EACH ROW WHEN (OLD.commitment <> NEW.commitment OR OLD.started_on IS DISTINCT FROM NEW.started_on OR OLD.time_zone <> NEW.time_zone)
+EXECUTE FUNCTION mkt.set_tier('redate');
+CREATE TRIGGER thresholds_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.threshold
+FOR EACH STATEMENT EXECUTE FUNCTION mkt.set_tier();
+
+CREATE FUNCTION mkt.watch_changed() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_watch_changed';
+REVOKE ALL ON FUNCTION mkt.watch_changed() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.watch_changed() IS 'Trigger function of mkt.account_tier: tells running sessions.';
+
+CREATE TRIGGER watch_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.account_tier
+FOR EACH STATEMENT EXECUTE FUNCTION mkt.watch_changed();
