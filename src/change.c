@@ -140,8 +140,7 @@ note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
 		passed.account_null = change->from_account_null;
 		passed.moved = false;
 	}
-	if (change->was != MKT_ABSENT && !change->from_source.type_null)
-		passed.source = change->from_source;
+	passed.source = change->from_source;
 	note_part(attachment, contact, &passed, change->was, DT_NOBEGIN, change->was);
 }
 

@@ -19,7 +19,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "storage/lockdefs.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -183,6 +183,7 @@ mkt_set_history(PG_FUNCTION_ARGS)
 	contacts = mkt_attachment_of(PG_GETARG_OID(0))->contacts;
 	mkt_check_owner(contacts);
 	kept = argument_kept(fcinfo);
+	LockRelationOid(contacts, ShareRowExclusiveLock);
 	find_all_inheritors(contacts, ShareRowExclusiveLock, NULL);
 
 	SPI_connect();

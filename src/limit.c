@@ -422,8 +422,12 @@ wait_for_writers(void)
 	ListCell   *cell;
 
 	foreach(cell, mkt_attachment_list())
-		list_free(find_all_inheritors(((MktAttachedTable *) lfirst(cell))->contacts,
-									  ShareLock, NULL));
+	{
+		Oid			contacts = ((MktAttachedTable *) lfirst(cell))->contacts;
+
+		LockRelationOid(contacts, ShareLock);
+		list_free(find_all_inheritors(contacts, ShareLock, NULL));
+	}
 }
 
 /* mkt.find_parked(contacts): the keys of parked contacts that still are non-marketing. */

@@ -2,9 +2,10 @@
  * undo.c
  *	  mkt.undo(): takes a batch back as one (rule W5).
  *
- * The history says what the batch did to each contact and whether somebody has
- * touched it since; that is read with the rights of the extension's owner.  Then
- * one UPDATE, with the caller's rights, asks for what was before; the triggers
+ * First the batch's contacts are locked, so that nobody touches them any more.
+ * Then the history says what the batch did to each of them and whether somebody
+ * has touched it since; that is read with the rights of the extension's owner.
+ * One UPDATE, with the caller's rights, asks for what was before; the triggers
  * on the table do the work.  What the rules do not allow stays: nobody becomes
  * non-marketing at once (T8), and an update date that has passed is past.
  *-------------------------------------------------------------------------
@@ -39,9 +40,12 @@ static Oid	contacts_of(int64 batch, TimestampTz *begun);
 static void check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun);
 static char *keys(const MktAttachment *attachment, const char *format,
 				  const char *separator);
+static void lock_contacts(const MktAttachment *attachment, const char *history,
+						  int64 batch, TimestampTz begun);
+static char *join(const MktAttachment *attachment);
 static char *query_changes(const MktAttachment *attachment, const char *history);
-static EphemeralNamedRelation fetch_changes(const char *query, int64 batch,
-											TimestampTz begun);
+static EphemeralNamedRelation fetch(const char *query, int64 batch, TimestampTz begun);
+static void release(EphemeralNamedRelation relation);
 static void update(const MktAttachment *attachment, int64 total,
 				   int64 outcome[UNDO_OUTCOMES]);
 static char *query_update(const MktAttachment *attachment);
@@ -63,6 +67,7 @@ mkt_undo(PG_FUNCTION_ARGS)
 	Oid			contacts;
 	const MktAttachment *attachment;
 	MktAttachedTable *table;
+	const char *history;
 	EphemeralNamedRelation changes;
 	TupleDesc	desc;
 
@@ -74,11 +79,10 @@ mkt_undo(PG_FUNCTION_ARGS)
 	table = mkt_attachment_table(contacts);
 	mkt_key_check_rights(contacts);
 	check_history(table, batch, begun);
+	history = mkt_qualified_name(table->history);
 	mkt_change_post();
-	CommandCounterIncrement();
-	changes = fetch_changes(query_changes(attachment, mkt_qualified_name(table->history)),
-							batch, begun);
-	SPI_register_relation(changes);
+	lock_contacts(attachment, history, batch, begun);
+	changes = fetch(query_changes(attachment, history), batch, begun);
 
 	before = mkt_batch_begin(contacts, false, &undo);
 	PG_TRY();
@@ -90,8 +94,7 @@ mkt_undo(PG_FUNCTION_ARGS)
 		mkt_batch_end(before);
 	}
 	PG_END_TRY();
-	SPI_unregister_relation(changes->md.name);
-	tuplestore_end(changes->reldata);
+	release(changes);
 	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
 	mkt_batch_report(undo, contacts, false, psprintf("undo of %lld", (long long) batch), reported,
 					 (Datum) 0, (Datum) 0);
@@ -147,6 +150,44 @@ check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun)
 }
 
 /*
+ * Who holds a contact just now may be touching it: that has to be over before
+ * the history is asked, by a newer snapshot.
+ */
+static void
+lock_contacts(const MktAttachment *attachment, const char *history, int64 batch,
+			  TimestampTz begun)
+{
+	char	   *key = keys(attachment, "%s", ", ");
+	EphemeralNamedRelation contacts =
+	fetch(psprintf("SELECT DISTINCT %s FROM %s WHERE batch OPERATOR(pg_catalog.=) $1", key, history),
+		  batch, begun);
+
+	if (SPI_execute(psprintf("WITH locked AS MATERIALIZED (SELECT FROM %s AS c JOIN undone AS u ON %s ORDER BY %s FOR NO KEY UPDATE OF c) "
+							 "SELECT pg_catalog.count(*) FROM locked",
+							 mkt_qualified_name(attachment->contacts), join(attachment),
+							 keys(attachment, "u.%s", ", ")), false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not lock the contacts of a batch");
+	release(contacts);
+}
+
+/* That a contact, called c, is that of a row of the history, called u. */
+static char *
+join(const MktAttachment *attachment)
+{
+	StringInfoData condition;
+
+	initStringInfo(&condition);
+	for (int i = 0; i < attachment->nkeys; i++)
+		appendStringInfo(&condition, "%sc.%s OPERATOR(pg_catalog.=) u.%s", i ? " AND " : "",
+						 mkt_attachment_column(attachment, attachment->keys[i]),
+						 mkt_satellite_key(i));
+	if (mkt_key_needs_account(attachment))
+		appendStringInfo(&condition, " AND c.%s OPERATOR(pg_catalog.=) u.account",
+						 mkt_attachment_column(attachment, attachment->account));
+	return condition.data;
+}
+
+/*
  * Each contact of the batch ($1): what it was before the batch and is after it,
  * and whether something else has changed it since.  That its update date passed
  * or was moved is nobody's doing.
@@ -193,9 +234,12 @@ keys(const MktAttachment *attachment, const char *format, const char *separator)
 	return list.data;
 }
 
-/* The result of a query with the parameters batch and instant, as a relation. */
+/*
+ * The result of a query with the parameters batch and instant, for the next
+ * query to see as a relation; the caller releases it.
+ */
 static EphemeralNamedRelation
-fetch_changes(const char *query, int64 batch, TimestampTz begun)
+fetch(const char *query, int64 batch, TimestampTz begun)
 {
 	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
@@ -221,7 +265,15 @@ fetch_changes(const char *query, int64 batch, TimestampTz begun)
 	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
 	relation->md.enrtuples = tuplestore_tuple_count(rows);
 	relation->reldata = rows;
+	SPI_register_relation(relation);
 	return relation;
+}
+
+static void
+release(EphemeralNamedRelation relation)
+{
+	SPI_unregister_relation(relation->md.name);
+	tuplestore_end(relation->reldata);
 }
 
 static void
@@ -254,33 +306,16 @@ query_update(const MktAttachment *attachment)
 	const char *status = mkt_attachment_column(attachment, attachment->status);
 	const char *flag = mkt_attachment_column(attachment, attachment->flag);
 	const char *until = mkt_attachment_column(attachment, attachment->until);
-	StringInfoData join;
-	StringInfoData found;
+	const char *same = join(attachment);
 	StringInfoData query;
 
-	initStringInfo(&join);
-	initStringInfo(&found);
 	initStringInfo(&query);
-	for (int i = 0; i < attachment->nkeys; i++)
-	{
-		appendStringInfo(&join, "%sc.%s OPERATOR(pg_catalog.=) u.%s", i ? " AND " : "",
-						 mkt_attachment_column(attachment, attachment->keys[i]),
-						 mkt_satellite_key(i));
-		appendStringInfo(&found, "u.%s, ", mkt_satellite_key(i));
-	}
-	if (mkt_key_needs_account(attachment))
-	{
-		appendStringInfo(&join, " AND c.%s OPERATOR(pg_catalog.=) u.account",
-						 mkt_attachment_column(attachment, attachment->account));
-		appendStringInfoString(&found, "u.account, ");
-	}
-
 	appendStringInfo(&query,
-					 "WITH found AS MATERIALIZED (SELECT %s u.touched, u.was, u.until, u.from_source_type, u.from_source_name, "
+					 "WITH found AS MATERIALIZED (SELECT %s, u.touched, u.was, u.until, u.from_source_type, u.from_source_name, "
 					 "CASE WHEN c.%s OPERATOR(pg_catalog.<>) 'marketing' OR c.%s OPERATOR(pg_catalog.<=) $1 THEN 'N' "
 					 "WHEN c.%s THEN 'P' ELSE 'M' END AS state "
 					 "FROM %s AS c JOIN undone AS u ON %s ORDER BY 1 FOR NO KEY UPDATE OF c), ",
-					 found.data, status, until, flag, name, join.data);
+					 keys(attachment, "u.%s", ", "), status, until, flag, name, same);
 	appendStringInfoString(&query,
 						   "outcome AS MATERIALIZED (SELECT *, CASE WHEN touched THEN 'changed since' "
 						   "WHEN state OPERATOR(pg_catalog.=) 'N' AND was OPERATOR(pg_catalog.>) '-infinity' THEN 'too late' "
@@ -296,7 +331,7 @@ query_update(const MktAttachment *attachment)
 					 name, status, flag,
 					 mkt_attachment_column(attachment, attachment->source_type),
 					 mkt_attachment_column(attachment, attachment->source_name),
-					 join.data);
+					 same);
 	appendStringInfoString(&query,
 						   "SELECT pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored'), "
 						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'pending'), "

@@ -77,5 +77,5 @@ def run(bench):
     plain = compare.Passes([BARE, ATTACHED]).take(apply, bench.pairs)
     longest = max(plain.values(ATTACHED))
     writers = compare.Passes([ALONE, APPLYING, UPDATING]).take(write, bench.pairs)
-    return (plain.figures(f"apply {rows:,} due contacts in {accounts:,} accounts", "s", BAR)
-            + writers.figures(f"{WRITERS} single-row writers, p99", "ms", BAR_WRITERS))
+    return (plain.figures(f"apply {rows:,} due contacts in {accounts:,} accounts", "s", [BAR])
+            + writers.figures(f"{WRITERS} single-row writers, p99", "ms", [BAR_WRITERS]))

@@ -17,13 +17,14 @@ import attach
 import billable
 import bulk
 import compare
+import history
 import one_account
 import server
 import side
 import unrelated
 
 BENCHMARKS = {"unrelated": unrelated, "one_account": one_account, "bulk": bulk, "billable": billable, "apply": apply,
-              "attach": attach}
+              "history": history, "attach": attach}
 
 
 class Bench:
@@ -94,12 +95,14 @@ def create_pg_ivm(bench):
 def counts_are_exact(bench, settings):
     """Two oracles: the extension's own recount, and one that uses nothing of the extension but the answer."""
     differences = bench.query("SELECT * FROM mkt.verify()", settings)
-    differences += bench.query("""
+    tables = bench.query("SELECT contacts FROM mkt.attachment").split()
+    contacts = " UNION ALL ".join(f"SELECT account_id, marketing_status, marketing_until FROM {table}" for table in tables)
+    differences += bench.query(f"""
         SELECT account_id, mkt.billable(account_id::text), actual
         FROM (SELECT account_id,
                      count(*) FILTER (WHERE marketing_status = 'marketing'
                                       AND (marketing_until IS NULL OR marketing_until > mkt.now())) AS actual
-              FROM attached.contact GROUP BY account_id) AS recount
+              FROM ({contacts}) AS contact GROUP BY account_id) AS recount
         WHERE actual <> mkt.billable(account_id::text)
         LIMIT 10""", settings)
     if differences:

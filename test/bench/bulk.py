@@ -3,10 +3,10 @@
 A fresh, emptied table goes through all four statements in one pass; the tenth of the rows goes through the same.
 """
 import compare
-from side import ATTACHED, BARE, CONTACT_COLUMNS, DELTA, IMMV
+from side import ATTACHED, BARE, CONTACT_COLUMNS, DELTA, HISTORIC, IMMV
 
 ACCOUNTS = 1000
-BAR = compare.Bar(1.25)
+BARS = [compare.Bar(1.25), compare.Bar(1.6)]
 BAR_MEMORY_MB = compare.Bar(64)
 BAR_GROWTH = compare.Bar(11)
 
@@ -21,12 +21,12 @@ STATEMENTS = {
 def run(bench):
     rows = bench.rows(1_000_000)
     rivals = bench.rivals(DELTA, IMMV)
-    for side in [BARE, ATTACHED] + rivals:
+    for side in [BARE, ATTACHED, HISTORIC] + rivals:
         side.create(bench.database)
 
     run_statements(bench, rows, {name: compare.Passes([BARE]) for name in STATEMENTS})  # warms caches and WAL files up
-    tenth = {name: compare.Passes([BARE, ATTACHED]) for name in STATEMENTS}
-    whole = {name: compare.Passes([BARE, ATTACHED], rivals, bench.rival_pairs) for name in STATEMENTS}
+    tenth = {name: compare.Passes([BARE, ATTACHED, HISTORIC]) for name in STATEMENTS}
+    whole = {name: compare.Passes([BARE, ATTACHED, HISTORIC], rivals, bench.rival_pairs) for name in STATEMENTS}
     for _ in range(bench.pairs):
         run_statements(bench, rows // 10, tenth)
         run_statements(bench, rows, whole)
@@ -48,14 +48,14 @@ def run_statements(bench, rows, passes):
 
 
 def figures_of(statement, rows, whole, tenth):
-    figures = whole.figures(f"{statement}, {rows:,} rows", "s", BAR, seconds)
-    for side in (BARE, ATTACHED):
+    figures = whole.figures(f"{statement}, {rows:,} rows", "s", BARS, seconds)
+    for side in (BARE, ATTACHED, HISTORIC):
         figures.append(compare.Figure(f"{statement}, private memory", side.label, whole.values(side, memory_mb), "MB",
-                                      BAR_MEMORY_MB if side is ATTACHED else None))
-    for side in (BARE, ATTACHED):
+                                      BAR_MEMORY_MB if side is not BARE else None))
+    for side in (BARE, ATTACHED, HISTORIC):
         growth = [more / less for more, less in zip(whole.values(side, seconds), tenth.values(side, seconds))]
         figures.append(compare.Figure(f"{statement}, ten times the rows", side.label, growth, "× the time",
-                                      BAR_GROWTH if side is ATTACHED else None))
+                                      BAR_GROWTH if side is not BARE else None))
     return figures
 
 

@@ -69,14 +69,14 @@ class Passes:
         return [of(taken[side]) / of(taken[base])
                 for taken in self.taken if side in taken and base in taken]
 
-    def figures(self, work, unit, bar, of=lambda value: value):
-        """The first side in its own unit, every other side as a ratio to it, the second one against the bar."""
-        base, subject = self.sides[0], self.sides[1]
+    def figures(self, work, unit, bars, of=lambda value: value):
+        """The first side in its own unit, every other side as a ratio to it, those after the first against their bars."""
+        base, bars = self.sides[0], dict(zip(self.sides[1:], bars))
         lines = [Figure(work, base.label, self.values(base, of), unit, is_base=True)]
         for side in self.sides[1:] + self.rivals:
             ratios = self.ratios(side, base, of)
             if ratios:
-                lines.append(Figure(work, side.label, ratios, f"× {base.label}", bar if side is subject else None))
+                lines.append(Figure(work, side.label, ratios, f"× {base.label}", bars.get(side)))
         return lines
 
 

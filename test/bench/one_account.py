@@ -1,7 +1,7 @@
 """Single-row writes of 64 clients, all on one account."""
 import compare
 import server
-from side import ATTACHED, BARE, COUNTER, DELTA, IMMV
+from side import ATTACHED, BARE, COUNTER, DELTA, HISTORIC, IMMV
 
 CLIENTS = 64
 SECONDS = 4
@@ -24,7 +24,7 @@ def run(bench):
     rows = bench.rows(100_000)
     rivals = bench.rivals(DELTA, COUNTER, IMMV)
     path = bench.contacts_file(rows, 1, ", 'marketing' AS marketing_status")
-    for side in [BARE, ATTACHED] + rivals:
+    for side in [BARE, ATTACHED, HISTORIC] + rivals:
         side.create(bench.database, bench.copy_sql(side, path, ", marketing_status"))
 
     figures = []
@@ -35,9 +35,9 @@ def run(bench):
             return server.pgbench(bench.database, script.format(table=side.table, rows=rows),
                                   clients=CLIENTS, seconds=SECONDS).rate
 
-        passes = compare.Passes([BARE, ATTACHED], rivals, bench.rival_pairs).take(rate, bench.pairs)
+        passes = compare.Passes([BARE, ATTACHED, HISTORIC], rivals, bench.rival_pairs).take(rate, bench.pairs)
         work = f"{work}, {CLIENTS} clients, one account"
-        figures += passes.figures(work, "tps", BAR)
+        figures += passes.figures(work, "tps", [BAR])
         if to_pg_ivm := passes.ratios(ATTACHED, IMMV):
             figures.append(compare.Figure(work, ATTACHED.label, to_pg_ivm, "× pg_ivm", BAR_TO_PG_IVM))
     return figures

@@ -104,10 +104,10 @@ def query(database, sql, settings=""):
         return session.run(sql)
 
 
-def run_file(database, path, **variables):
+def run_file(database, path, settings="", **variables):
     arguments = [argument for name, value in variables.items() for argument in ("-v", f"{name}={value}")]
     subprocess.run(["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", database, "-f", path] + arguments,
-                   check=True, env=os.environ | {"PGOPTIONS": "-c client_min_messages=warning"})
+                   check=True, env=os.environ | {"PGOPTIONS": "-c client_min_messages=warning " + settings})
 
 
 def start_pgbench(database, script, *, clients=1, seconds, rate=None, settings="", seed=1):

@@ -17,16 +17,17 @@ class Side:
     def table(self):
         return self.schema + ".contact"
 
-    def create(self, database, fill=None):
+    def create(self, database, fill=None, settings=""):
         """Creates the table and runs "fill" once it has all columns, before a rival begins to count."""
         for part in ("contact", *self.parts):
-            server.run_file(database, os.path.join(FOLDER, part + ".sql"), schema=self.schema)
+            server.run_file(database, os.path.join(FOLDER, part + ".sql"), settings, schema=self.schema)
             if fill and part in ("columns", "attached"):
-                server.query(database, fill)
+                server.query(database, fill, settings)
 
 
 BARE = Side("bare table", "bare", ("columns",))
-ATTACHED = Side("mktcontacts", "attached", ("attached",))
+ATTACHED = Side("mktcontacts", "attached", ("attached", "without_history"))
+HISTORIC = Side("mktcontacts with history", "historic", ("attached",))
 UNATTACHED = Side("not attached", ATTACHED.schema, ())
 DELTA = Side("plpgsql, statement triggers", "plpgsql_delta", ("columns", "plpgsql", "plpgsql_delta"))
 COUNTER = Side("plpgsql, counter row", "plpgsql_counter", ("columns", "plpgsql", "plpgsql_counter"))

@@ -31,5 +31,5 @@ def run(bench):
 
     bulk = compare.Passes([BARE, ATTACHED], rivals, 2 * bench.rival_pairs).take(update_all, 4 * bench.pairs)
     single = compare.Passes([BARE, ATTACHED], rivals, bench.rival_pairs).take(update_one, 4 * bench.pairs)
-    return (bulk.figures(f"unrelated UPDATE, {rows:,} rows", "s", BAR_TIME)
-            + single.figures(f"unrelated UPDATE, single rows, {CLIENTS} clients", "tps", BAR_RATE))
+    return (bulk.figures(f"unrelated UPDATE, {rows:,} rows", "s", [BAR_TIME])
+            + single.figures(f"unrelated UPDATE, single rows, {CLIENTS} clients", "tps", [BAR_RATE]))

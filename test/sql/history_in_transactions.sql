@@ -124,6 +124,15 @@ UPDATE contact SET account = 'a' WHERE id = 13;
 SELECT told(11), told(12, 'b'), told(13);
 COMMIT;
 SELECT told(11), told(12, 'b'), told(13), told(2555);
+-- One that has not been marketing, or whose date has passed, becomes so on the way.
+INSERT INTO contact VALUES ('a', 6001, 'non_marketing', false), ('a', 6002, 'marketing', true), ('a', 6003, 'marketing', true);
+SET mktcontacts.clock = '2026-04-11 12:00+00';
+UPDATE contact SET account = 'b', marketing_status = 'marketing' WHERE id IN (6001, 6002);
+UPDATE contact SET account = 'b' WHERE id = 6003;
+SELECT told(k), mkt.status_at('contact', k, '2026-04-02', 'a') FROM generate_series(6001, 6003) AS k;
+SELECT told(k, 'b'), mkt.status_at('contact', k, '2026-04-02', 'b') FROM generate_series(6001, 6003) AS k;
+DELETE FROM contact WHERE id > 6000;
+SET mktcontacts.clock = '2026-03-11 12:00+00';
 -- Deleted and created in one statement, and in two.
 WITH gone AS (DELETE FROM contact WHERE id = 14 RETURNING *) INSERT INTO contact SELECT account, id + 5000, marketing_status FROM gone;
 BEGIN;

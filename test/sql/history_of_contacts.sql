@@ -48,7 +48,7 @@ SET mktcontacts.clock = '2026-04-05 12:00+00';
 SELECT changed, already FROM mkt.set_marketing('contact', ARRAY[4], source_type => 'user');
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true WHERE id = 5;
 UPDATE contact SET marketing_until_next_update = false WHERE id = 6;
-UPDATE contact SET note = 'unrelated' WHERE id = 7;
+UPDATE contact SET account = 'b', marketing_status = 'marketing', marketing_source_type = 'api' WHERE id = 7;
 DELETE FROM contact WHERE id = 8;
 UPDATE contact SET note = 'unrelated' WHERE id = 9;
 SELECT * FROM changes WHERE id BETWEEN 4 AND 9;

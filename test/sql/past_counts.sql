@@ -22,18 +22,25 @@ CREATE FUNCTION statement(n integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
         format('INSERT INTO contact SELECT i, %1$L, CASE WHEN i %% 3 > 0 THEN ''marketing'' END::mkt.status, i %% 5 = 0 FROM generate_series(%2$s, %2$s + 9) AS i ON CONFLICT DO NOTHING', account, id),
         format('UPDATE contact SET marketing_status = ''non_marketing'' WHERE id BETWEEN %s AND %s', id - 15, id + 5),
         format('INSERT INTO part_a SELECT ''a'', i, ''marketing'' FROM generate_series(%s, %s) AS i ON CONFLICT DO NOTHING', id, id + 4),
-        format('UPDATE contact SET marketing_status = ''marketing'', marketing_until_next_update = %s WHERE id %% 7 = %s', n % 2 = 0, n % 7),
+        format('UPDATE contact SET marketing_status = ''marketing'', marketing_until_next_update = %L WHERE id %% 7 = %s', n % 2 = 0, n % 7),
         format('UPDATE parted SET account = %L WHERE id %% 5 = %s', account, n % 5),
         format('UPDATE contact SET account = %L WHERE id %% 11 = %s', account, n % 11),
         format('DELETE FROM contact WHERE id %% 13 = %s', n % 13),
         format('UPDATE part_a SET marketing_status = ''non_marketing'' WHERE id %% 3 = %s', n % 3),
-        format('INSERT INTO whole VALUES (%s, ''marketing'', %s) ON CONFLICT (id) DO UPDATE SET marketing_status = ''non_marketing''', n % 20, n % 2 = 1),
-        'CALL mkt.apply_updates()',
+        format('INSERT INTO whole VALUES (%s, ''marketing'', %L) ON CONFLICT (id) DO UPDATE SET marketing_status = ''non_marketing''', n % 20, n % 2 = 1),
         format('DELETE FROM parted WHERE id %% 17 = %s', n % 17),
-        format('UPDATE mkt.account SET started_on = date ''2025-01-15'' + %s', n % 9),
-        'CALL mkt.run()'])[n % 13 + 1]
+        format('UPDATE mkt.account SET started_on = date ''2025-01-15'' + %s', n % 9)])[n % 11 + 1]
     FROM (SELECT (ARRAY['a', 'b'])[n % 2 + 1] AS account, 10 * n % 400 AS id) AS v;
 $$;
+CREATE FUNCTION try(command text, back boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE command;
+    IF back THEN
+        RAISE 'back';
+    END IF;
+EXCEPTION WHEN raise_exception OR unique_violation THEN
+    NULL;
+END $$;
 DO $$
 DECLARE
     day timestamptz := '2026-03-10 12:00+00';
@@ -43,22 +50,18 @@ BEGIN
         IF i = 100 THEN
             TRUNCATE parted;
         END IF;
-        BEGIN
-            EXECUTE statement(i * 5);
-            EXECUTE statement(i * 7 + 2);
-            IF i % 10 = 3 THEN
-                RAISE 'back';
-            END IF;
-        EXCEPTION WHEN raise_exception THEN
-            NULL;
-        END;
-        EXECUTE statement(i * 11 + 1);
+        PERFORM try(statement(i * 5), false), try(statement(i * 7 + 2), i % 10 = 3), try(statement(i * 9 + 1), false);
+        IF i % 12 = 0 THEN
+            CALL mkt.apply_updates();
+        ELSIF i % 25 = 7 THEN
+            CALL mkt.run();
+        END IF;
         INSERT INTO read_then SELECT mkt.now(), a, mkt.billable(a), mkt.billable(a, mkt.now() + interval '10 days') FROM unnest(ARRAY['a', 'b']) AS a;
     END LOOP;
 END $$;
-SELECT account, count(*), min(billable) < 30 AND max(billable) > 60 AS moves, count(DISTINCT billable) > 50 AS often FROM read_then GROUP BY account ORDER BY account;
+SELECT account, count(*), max(billable) - min(billable) > 20 AS moves, count(DISTINCT billable) > 15 AS often FROM read_then GROUP BY account ORDER BY account;
 SELECT count(*) > 100 AS folded FROM mkt.contact_count_history;
-CREATE VIEW wrong AS SELECT at, account, billable, mkt.billable(account, at) AS now_told FROM read_then WHERE mkt.billable(account, at) <> billable;
+CREATE VIEW wrong AS SELECT at, account, billable, now_told FROM read_then, mkt.billable(account, at) AS now_told WHERE now_told <> billable;
 SELECT * FROM wrong;
 -- One instant before it, it was as on the day before, but for dates that passed; at -infinity and before the attachment nobody was marketing.
 SELECT mkt.billable('a', '2026-03-10 11:59'), mkt.billable('b', '-infinity');
@@ -75,21 +78,21 @@ CREATE FUNCTION by_history(day timestamptz, account_name text) RETURNS bigint LA
         UNION ALL
         SELECT count(*) FROM generate_series(0, 19) AS k WHERE account_name = 'a' AND mkt.status_at('whole', k, day) = 'marketing') AS n;
 $$;
-SELECT at, account, billable, by_history(at, account) FROM read_then WHERE extract(day FROM at) IN (1, 14, 15, 23) AND by_history(at, account) <> billable;
-SELECT count(*) FROM read_then WHERE extract(day FROM at) IN (1, 14, 15, 23);
+SELECT at, account, told - billable AS difference FROM read_then, by_history(at, account) AS told
+WHERE at::date IN ('2026-04-15', '2026-06-17', '2026-08-20') ORDER BY at, account;
 
--- Folded over and over, repaired, detached and attached elsewhere: the past stays.
+-- Folded, repaired, emptied, forgotten, another table attached: the past stays.
 CALL mkt.run();
 SELECT count(*) FROM mkt.contact_count WHERE at IS NOT NULL;
 SELECT * FROM wrong;
 SELECT * FROM mkt.repair();
+SET mktcontacts.clock = '2026-09-08 12:00+00';
 TRUNCATE whole;
 SELECT * FROM wrong;
 CREATE TABLE late (id integer PRIMARY KEY, account text);
 SELECT mkt.attach('late', account_column => 'account');
 INSERT INTO late VALUES (1, 'a', 'marketing');
 SELECT * FROM wrong;
-SELECT mkt.forget('contact', id) > 0 FROM contact WHERE id % 50 = 1 AND false;
 SELECT count(mkt.forget('contact', id)) > 10 AS forgotten FROM contact;
 SELECT * FROM wrong;
 

@@ -1,19 +1,16 @@
 # The server or one of its processes dies at any moment while contacts are written, applied and folded: after recovery the
-# counts are exact, and the job goes on where it was.
+# counts are exact, the histories end at what is there, and the job goes on where it was.
 
 use strict;
 use warnings;
 
-use IPC::Run;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('crash');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nrestart_after_crash = on\nmax_connections = 40\n");
-$node->start;
+start_server('crash', 'restart_after_crash = on', 'max_connections = 40');
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id serial PRIMARY KEY, account integer, note text);
@@ -57,6 +54,7 @@ for my $round (1 .. 3)
 	$_->finish for @work;
 	$node->start;
 	is(verify(), '', "exact after crash $round of the server");
+	is(told_otherwise(), '0|0', 'the histories end at what is there');
 	is(query('SELECT count(*) FROM quick'), '0', 'the unlogged table is empty, as its counts are');
 }
 
@@ -70,6 +68,7 @@ kill 'KILL', $victim;
 $_->finish for @work;
 $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
 is(verify(), '', 'exact after the death of a backend');
+is(told_otherwise(), '0|0', 'the histories end at what is there');
 
 # A run that is ended, or killed, in the middle: its batches stay, its progress is forgotten, the next run does the rest.
 query(<<'SQL');
@@ -83,8 +82,7 @@ ALTER TABLE contact DISABLE TRIGGER a_slow;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true;
 ALTER TABLE contact ENABLE TRIGGER a_slow;
 SQL
-	my $run = IPC::Run::start([ psql(), '-c', q{SET mktcontacts.clock = '2099-01-01'}, '-c', 'CALL mkt.apply_updates(batch_size => 20)' ],
-		'>&', \my $output);
+	my $run = start_psql(q{SET mktcontacts.clock = '2099-01-01'}, 'CALL mkt.apply_updates(batch_size => 20)');
 	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM mkt.apply_progress WHERE rows_done > 0 AND rows_done < rows_to_do')
 	  or die 'no progress is shown';
 	my $pid = query('SELECT pid FROM mkt.apply_progress');
@@ -102,15 +100,6 @@ SQL
 $node->stop;
 done_testing();
 
-sub script
-{
-	my ($name, $text) = @_;
-	my $file = PostgreSQL::Test::Utils::tempdir . "/$name.sql";
-
-	append_to_file($file, $text);
-	return $file;
-}
-
 # pgbench with so many clients for each script; it ends with the server.
 sub start_work
 {
@@ -118,40 +107,16 @@ sub start_work
 
 	while (my ($clients, $script) = splice(@_, 0, 2))
 	{
-		push @work, IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', $clients, '-T', 60, '-f', $script, 'postgres' ],
-			'>&', \my $output)
-		  if $clients > 0;
+		push @work, pgbench($script, $clients, 60) if $clients > 0;
 	}
 	return @work;
 }
 
-sub psql
+# Contacts of which the last row of their history says something else than they do.
+sub told_otherwise
 {
-	return ('psql', '-X', '-q', '-d', $node->connstr('postgres'));
-}
-
-# Without the chance to write anything; it is gone when this returns.
-sub kill_server
-{
-	my ($pid) = split(/\n/, slurp_file($node->data_dir . '/postmaster.pid'));
-
-	$node->kill9;
-	for (1 .. 600)
-	{
-		return if !kill(0, $pid);
-		usleep(50_000);
-	}
-	die 'the server is still there';
-}
-
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}
-
-sub verify
-{
-	return query('SELECT * FROM mkt.verify()');
+	return query(join(' UNION ALL ', map { <<"SQL" } 'contact', 'parted') =~ s/^/SELECT string_agg(n::text, '|') FROM (/r . ') AS n');
+SELECT count(*) AS n FROM $_ AS c LEFT JOIN (SELECT DISTINCT ON (contact) contact, until FROM mkt.public_$_\_history ORDER BY contact, change DESC) AS h ON h.contact = c.id
+WHERE coalesce(h.until, '-infinity') <> CASE WHEN marketing_status = 'marketing' THEN coalesce(marketing_until, 'infinity') ELSE '-infinity' END
+SQL
 }

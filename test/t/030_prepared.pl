@@ -1,17 +1,14 @@
-# Prepared transactions: their counts come and go with them, also through a crash.
+# Prepared transactions: their counts, histories and batches come and go with them, also through a crash.
 
 use strict;
 use warnings;
 
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use Test::More;
-use Time::HiRes qw(usleep);
 
-my $node = PostgreSQL::Test::Cluster->new('prepared');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nmax_prepared_transactions = 10\nmktcontacts.clock = '2026-03-10 12:00+00'\n");
-$node->start;
+start_server('prepared', 'max_prepared_transactions = 10', "mktcontacts.clock = '2026-03-10 12:00+00'");
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id integer PRIMARY KEY, account text) PARTITION BY RANGE (id);
@@ -22,11 +19,12 @@ INSERT INTO mkt.account (account, commitment, started_on) VALUES ('a', 'monthly'
 INSERT INTO contact SELECT i, 'a', 'marketing' FROM generate_series(1, 10) AS i;
 SQL
 
-# What a transaction does before it is prepared, and the counts (now, on 15 March, of b) when it is committed.
+# What a transaction does before it is prepared; the counts (now, on 15 March, of b), and the changes in the history and in the
+# report of its batch, when it is committed.
 my @cases = (
-	[ 'a statement', q{INSERT INTO contact VALUES (11, 'a', 'marketing')}, '11|11|0' ],
-	[ 'a statement on a partition itself', q{UPDATE low SET marketing_status = 'non_marketing' WHERE id = 1}, '10|9|0' ],
-	[ 'statements on partitions and in savepoints', <<'SQL', '8|8|1' ],
+	[ 'a statement', q{INSERT INTO contact VALUES (11, 'a', 'marketing')}, '11|11|0', '1|1' ],
+	[ 'a statement on a partition itself', q{UPDATE low SET marketing_status = 'non_marketing' WHERE id = 1}, '10|9|0', '1|1' ],
+	[ 'statements on partitions and in savepoints', <<'SQL', '8|8|1', '2|2' ],
 DELETE FROM low WHERE id = 1;
 SAVEPOINT s;
 DELETE FROM low WHERE id = 2;
@@ -35,11 +33,11 @@ SAVEPOINT t;
 UPDATE low SET account = 'b' WHERE id = 3;
 RELEASE t
 SQL
-	[ 'a statement that empties the table', 'INSERT INTO low VALUES (12, \'a\', \'marketing\'); TRUNCATE contact; INSERT INTO low VALUES (1, \'b\', \'marketing\')', '0|0|1' ],
+	[ 'a statement that empties the table', 'INSERT INTO low VALUES (12, \'a\', \'marketing\'); TRUNCATE contact; INSERT INTO low VALUES (1, \'b\', \'marketing\')', '0|0|1', '2|2' ],
 );
 for my $case (@cases)
 {
-	my ($name, $statements, $committed) = @$case;
+	my ($name, $statements, $committed, $told) = @$case;
 
 	for my $crash (0, 1)
 	{
@@ -48,10 +46,11 @@ for my $case (@cases)
 			my $what = "$name, " . ($crash ? 'crash, ' : '') . lc $end;
 
 			query(q{DELETE FROM contact; INSERT INTO contact SELECT i, 'a', 'marketing' FROM generate_series(1, 10) AS i});
-			query("BEGIN; $statements; PREPARE TRANSACTION 'p'");
+			query("DELETE FROM mkt.batch_report; BEGIN; SET LOCAL mktcontacts.batch = 'prepared'; SAVEPOINT before; $statements; PREPARE TRANSACTION 'p'");
 			if ($name !~ /empties/)
 			{
 				is(counts(), '10|10|0', "$what: nothing before the end");
+				is(changes(), '0|', "$what: nothing is told before the end");
 				is(verify(), '', "$what: exactly");
 			}
 			if ($crash)
@@ -61,6 +60,7 @@ for my $case (@cases)
 			}
 			query("$end PREPARED 'p'");
 			is(counts(), $end eq 'COMMIT' ? $committed : '10|10|0', "$what: counts");
+			is(changes(), $end eq 'COMMIT' ? $told : '0|', "$what: history and batch");
 			is(verify(), '', "$what: exact");
 		}
 	}
@@ -87,36 +87,35 @@ query(q{SET mktcontacts.clock = '2026-04-01 00:00+00'; CALL mkt.run()});
 is(query('SELECT count(*) FROM contact WHERE marketing_until_next_update'), '0', 'the next run takes what was locked');
 is(verify(), '', 'exactly');
 
+# A batch of a prepared transaction is taken back once it is committed; who begins a batch of this name waits for it until then.
+query(q{DELETE FROM contact; INSERT INTO contact SELECT i, 'a', 'marketing' FROM generate_series(1, 10) AS i});
+query(q{BEGIN; SET LOCAL mktcontacts.batch = 'waited for'; UPDATE low SET marketing_status = 'non_marketing' WHERE id < 5; PREPARE TRANSACTION 'p'});
+kill_server();
+$node->start;
+($status, $output, $error) = $node->psql('postgres', q{SET lock_timeout = '200ms'; SET mktcontacts.batch = 'waited for'; UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 9});
+like($error, qr/lock timeout/, 'a batch waits for who began it in a prepared transaction');
+is(query(q{SELECT count(*) FROM mkt.batch WHERE label = 'waited for'}), '0', 'of which nothing is seen');
+query(q{COMMIT PREPARED 'p'; SET mktcontacts.batch = 'waited for'; UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 9});
+is(query(q{SELECT restored, changed_since, gone FROM mkt.undo((SELECT batch FROM mkt.batch WHERE label = 'waited for'))}), '5|0|0', 'and both are taken back');
+is(verify(), '', 'exactly');
+
+# A prepared change of a tool's default is good from its end on.
+query(q{BEGIN; INSERT INTO mkt.tool_setting VALUES ('a', 'api', NULL, 'marketing'); PREPARE TRANSACTION 'p'});
+is(query(q{SELECT mkt.created_as('a', 'api')}), 'non_marketing', 'not before');
+query(q{COMMIT PREPARED 'p'});
+is(query(q{INSERT INTO contact (id, account, marketing_source_type) VALUES (50, 'a', 'api') RETURNING marketing_status}), 'marketing', 'but then');
+
 $node->stop;
 done_testing();
-
-# Without the chance to write anything; it is gone when this returns.
-sub kill_server
-{
-	my ($pid) = split(/\n/, slurp_file($node->data_dir . '/postmaster.pid'));
-
-	$node->kill9;
-	for (1 .. 600)
-	{
-		return if !kill(0, $pid);
-		usleep(50_000);
-	}
-	die 'the server is still there';
-}
-
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}
 
 sub counts
 {
 	return query(q{SELECT mkt.billable('a'), mkt.billable('a', '2026-03-15'), mkt.billable('b')});
 }
 
-sub verify
+sub changes
 {
-	return query('SELECT * FROM mkt.verify()');
+	return query(<<'SQL');
+SELECT count(h.*), sum(DISTINCT b.changed) FROM mkt.batch AS b LEFT JOIN mkt.public_contact_history AS h USING (batch) WHERE label = 'prepared'
+SQL
 }

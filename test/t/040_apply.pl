@@ -4,15 +4,12 @@
 use strict;
 use warnings;
 
-use IPC::Run;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('apply');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nmktcontacts.clock = '2026-03-10 12:00+00'\n");
-$node->start;
+start_server('apply', "mktcontacts.clock = '2026-03-10 12:00+00'");
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id integer PRIMARY KEY, account integer, note text);
@@ -62,14 +59,13 @@ CREATE TRIGGER note AFTER UPDATE ON contact FOR EACH ROW
 WHEN (OLD.marketing_until_next_update AND NEW.marketing_status = 'non_marketing') EXECUTE FUNCTION note();
 SQL
 my $expected = query(q{SELECT count(*) FROM contact WHERE marketing_until_next_update});
-my $script = PostgreSQL::Test::Utils::tempdir . '/writes.sql';
-append_to_file($script, <<'SQL');
+my $script = script('writes', <<'SQL');
 \set id random(1, 8000)
 SET mktcontacts.clock = '2026-09-20 00:00+00';
 UPDATE contact SET note = 'y' WHERE id = :id;
 INSERT INTO contact (id, account, marketing_status) VALUES (:id + 10000, :id % 50, 'marketing') ON CONFLICT (id) DO UPDATE SET note = 'z';
 SQL
-my $writers = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 3, '-T', 4, '-f', $script, 'postgres' ], '>&', \my $output);
+my $writers = pgbench($script, 3, 4);
 my @runs = map { start_run('2026-09-20 00:00+00', 25 * $_) } 1 .. 3;
 ok($_->finish, 'a run among writers and other runs ends well') for @runs;
 ok($writers->finish, 'and no writer failed');
@@ -108,20 +104,5 @@ sub start_run
 {
 	my ($clock, $batch_size) = @_;
 
-	return IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'),
-			'-c', "SET mktcontacts.clock = '$clock'", '-c', "CALL mkt.apply_updates(batch_size => $batch_size)" ], '>&', \my $output);
-}
-
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}
-
-sub verify
-{
-	my ($clock) = @_;
-
-	return query("SET mktcontacts.clock = '$clock'; SELECT * FROM mkt.verify()");
+	return start_psql("SET mktcontacts.clock = '$clock'", "CALL mkt.apply_updates(batch_size => $batch_size)");
 }

@@ -3,15 +3,12 @@
 use strict;
 use warnings;
 
-use IPC::Run;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('already');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nmktcontacts.clock = '2026-03-10 12:00+00'\n");
-$node->start;
+start_server('already', "mktcontacts.clock = '2026-03-10 12:00+00'");
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id integer PRIMARY KEY, account integer, label text, note text);
@@ -39,7 +36,7 @@ is(verify(), '', 'exact after a part');
 is(query('SELECT filled FROM mkt.attachment'), 'f', 'there is more to do');
 
 # Cancelled, with writers at work, who are not made to wait for long.
-my $run = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', q{CALL mkt.fill_already_marketing('contact', 50)} ], '>&', \my $output);
+my $run = start_psql(q{CALL mkt.fill_already_marketing('contact', 50)});
 $node->poll_query_until('postgres', "SELECT count(*) > $steps[2] FROM contact WHERE marketing_status = 'marketing'") or die;
 query(q{SET statement_timeout = '5s'; UPDATE contact SET note = 'y', label = 'yes' WHERE id IN (1, 2, 5999, 6000)});
 query(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL mkt.fill%'});
@@ -61,19 +58,7 @@ is(verify(), '', 'exactly');
 $node->stop;
 done_testing();
 
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}
-
 sub marketing
 {
 	return query(q{SELECT count(*) FROM contact WHERE marketing_status = 'marketing'});
-}
-
-sub verify
-{
-	return query('SELECT * FROM mkt.verify()');
 }

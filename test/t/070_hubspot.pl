@@ -4,15 +4,14 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('hubspot');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\n");
-$node->start;
+start_server('hubspot');
 $ENV{PGOPTIONS} = "-c mktcontacts.clock=2026-03-17T09:00Z";
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
@@ -180,16 +179,4 @@ sub counts
 SELECT in_export, in_table, same, different, only_in_export, only_in_table, unusable FROM mkt.reconcile_hubspot_counts('$table', :LASTOID);
 \\lo_unlink :LASTOID
 SQL
-}
-
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}
-
-sub verify
-{
-	return query('SELECT * FROM mkt.verify()');
 }

@@ -5,15 +5,13 @@
 use strict;
 use warnings;
 
-use IPC::Run;
-use PostgreSQL::Test::Cluster;
+use FindBin;
+use lib $FindBin::RealBin;
+use Contacts;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('maximum');
-$node->init(extra => [ '--locale=C', '--encoding=UTF8' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nmax_connections = 50\nmax_prepared_transactions = 30\n");
-$node->start;
+start_server('maximum', 'max_connections = 50', 'max_prepared_transactions = 30');
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id integer PRIMARY KEY, account text, note text);
@@ -68,10 +66,7 @@ for my $name (sort keys %scripts)
 {
 	my ($clients, $text) = @{ $scripts{$name} };
 
-	append_to_file("$folder/$name.sql", $text);
-	$work{$name} = IPC::Run::start(
-		[ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', $clients, '-T', $seconds, '--max-tries=100', '-f', "$folder/$name.sql", 'postgres' ],
-		'>&', "$folder/$name.out");
+	$work{$name} = pgbench(script($name, $text), $clients, $seconds, "$folder/$name.out", '--max-tries=100');
 }
 
 my $over = 0;
@@ -98,10 +93,3 @@ is(query('SELECT count(*) FROM pg_prepared_xacts'), '0', 'no transaction is left
 
 $node->stop;
 done_testing();
-
-sub query
-{
-	my ($sql) = @_;
-
-	return $node->safe_psql('postgres', $sql);
-}

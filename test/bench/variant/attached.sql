@@ -1,1 +1,1 @@
-SELECT mkt.attach('attached.contact', account_column => 'account_id', unsubscribed => 'unsubscribed_at IS NOT NULL');
+SELECT mkt.attach((:'schema' || '.contact')::regclass, account_column => 'account_id', unsubscribed => 'unsubscribed_at IS NOT NULL');

@@ -1,0 +1,1 @@
+SELECT mkt.set_history(:'schema' || '.contact', enabled => false);
