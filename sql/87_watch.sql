@@ -37,7 +37,7 @@ CREATE TABLE mkt.tier_change (
 COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: by how many contacts, and what was charged for it (B2, B3, B5).';
 COMMENT ON COLUMN mkt.tier_change.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.tier_change.at IS 'When its transaction began, or the renewal date.';
-COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got an edition, or another one.';
+COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got another edition.';
 COMMENT ON COLUMN mkt.tier_change.billable IS 'Its billable contacts then.';
 COMMENT ON COLUMN mkt.tier_change.edition IS 'Its edition.';
 COMMENT ON COLUMN mkt.tier_change.from_tier IS 'The tier before; null: none.';
@@ -187,6 +187,7 @@ BEGIN ATOMIC
 		SELECT s.account, mkt.now(), 'edition', start_tier.billable, s.edition, s.from_tier, s.tier, s.currency,
 			mkt.price_on(s.edition, s.tier, s.currency, s.today), 0, s.sandbox
 		FROM asked AS s
+		WHERE s.from_tier IS NOT NULL
 		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
 	)
 	INSERT INTO mkt.account_tier AS t (account, next_at, near, tier, since, renews_at)
@@ -297,5 +298,8 @@ AS 'MODULE_PATHNAME', 'mkt_watch_changed';
 REVOKE ALL ON FUNCTION mkt.watch_changed() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.watch_changed() IS 'Trigger function of mkt.account_tier: tells running sessions.';
 
+-- A dump brings accounts, which get a tier at once, and then the tiers that they had.
+CREATE TRIGGER restored BEFORE INSERT ON mkt.account_tier
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER watch_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.account_tier
 FOR EACH STATEMENT EXECUTE FUNCTION mkt.watch_changed();
