@@ -33,6 +33,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -101,6 +102,7 @@ static void read_watched(Watched *watched, const char *account);
 static bool worth_a_look(const Touched *account);
 static void look(const Touched *account);
 static void lock_account(const char *account);
+static bool is_restored(void);
 static int64 call(const char *query, const char *account, int nargs, Datum *values);
 
 PG_FUNCTION_INFO_V1(mkt_set_tier);
@@ -311,10 +313,28 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 		call("SELECT mkt.redate_tier($1)", account, 1, (Datum[]) {CStringGetTextDatum(account)});
 		return PointerGetDatum(NULL);
 	}
-	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
+	if (is_restored())
+		billable = 0;
+	else
+		mkt_count_now(account, mkt_now(), &billable, &total, NULL);
 	call("SELECT mkt.start_tier($1, $2, $3)", account, 3,
 		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * While a dump is being restored counts may have no index yet; then the dump
+ * brings the tier, too.
+ */
+static bool
+is_restored(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, mkt_attachment_list())
+		if (!mkt_count_is_ready(((MktAttachedTable *) lfirst(cell))->count_table))
+		return true;
+	return false;
 }
 
 /* What mkt.run() does: renewals, and accounts that are far from a boundary again. */
