@@ -99,6 +99,8 @@ static Touched *touched = NULL;
 static void start_cache(void);
 static Watched *watched_of(const MktAttachment *attachment, Datum account);
 static void read_watched(Watched *watched, const char *account);
+static int	compare_locks(const ListCell *a, const ListCell *b);
+static uint32 lock_of(const char *account);
 static bool worth_a_look(const Touched *account);
 static void look(const Touched *account);
 static void lock_account(const char *account);
@@ -213,17 +215,42 @@ read_watched(Watched *watched, const char *account)
 	table_close(rel, AccessShareLock);
 }
 
-/* Before commit, while what was counted may still be in memory. */
+/*
+ * Before commit, while what was counted may still be in memory.  Everybody takes
+ * the accounts in the order of their locks, so that none waits for each other.
+ */
 static void
 look_at_touched(void)
 {
+	List	   *accounts = NIL;
+	ListCell   *cell;
+
 	CommandCounterIncrement();	/* what the last statement wrote counts */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	for (const Touched *account = touched; account; account = account->next)
+	for (Touched *account = touched; account; account = account->next)
 		if (worth_a_look(account))
-			look(account);
+			accounts = lappend(accounts, account);
 	touched = NULL;
+	list_sort(accounts, compare_locks);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(cell, accounts)
+		look(lfirst(cell));
 	PopActiveSnapshot();
+	list_free(accounts);
+}
+
+static int
+compare_locks(const ListCell *a, const ListCell *b)
+{
+	uint32		lock_a = lock_of(((const Touched *) lfirst(a))->account);
+	uint32		lock_b = lock_of(((const Touched *) lfirst(b))->account);
+
+	return lock_a < lock_b ? -1 : lock_a > lock_b;
+}
+
+static uint32
+lock_of(const char *account)
+{
+	return string_hash(account, strlen(account) + 1);
 }
 
 static bool
@@ -254,8 +281,8 @@ look(const Touched *account)
 static void
 lock_account(const char *account)
 {
-	LockDatabaseObject(mkt_relation("account"), string_hash(account, strlen(account) + 1),
-					   LOCK_OF_ACCOUNT, ExclusiveLock);
+	LockDatabaseObject(mkt_relation("account"), lock_of(account), LOCK_OF_ACCOUNT,
+					   ExclusiveLock);
 }
 
 /* Runs a function of ours, with an account as its first argument if there is one; the number that it returns. */
