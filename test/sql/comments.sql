@@ -26,7 +26,8 @@ WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachme
                    'mkt.edition'::regclass, 'mkt.increment'::regclass, 'mkt.currency'::regclass, 'mkt.price'::regclass,
                    'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass,
                    'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass,
-                   'mkt.import'::regclass, 'mkt.import_problem'::regclass, 'mkt.hubspot_source'::regclass)
+                   'mkt.import'::regclass, 'mkt.import_problem'::regclass, 'mkt.hubspot_source'::regclass,
+                   'mkt.preview'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
 ORDER BY attrelid::regclass::text, attnum;
 
