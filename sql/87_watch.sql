@@ -18,6 +18,7 @@ COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes nex
 SELECT pg_catalog.pg_extension_config_dump('mkt.account_tier', '');
 
 CREATE TABLE mkt.tier_change (
+	change		bigint		GENERATED ALWAYS AS IDENTITY CONSTRAINT tier_change_pkey PRIMARY KEY,
 	account		text		NOT NULL,
 	at			timestamptz	NOT NULL,
 	reason		text		NOT NULL CONSTRAINT "reason is exceeded, renewed or edition" CHECK (reason IN ('exceeded', 'renewed', 'edition')),
@@ -31,10 +32,11 @@ CREATE TABLE mkt.tier_change (
 	days_left	integer,
 	days_of_term integer,
 	charge		numeric,
-	sandbox		boolean		NOT NULL,
-	CONSTRAINT tier_change_pkey PRIMARY KEY (account, at, to_tier)
+	sandbox		boolean		NOT NULL
 );
+CREATE INDEX tier_change_account ON mkt.tier_change (account, at);
 COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: by how many contacts, and what was charged for it (B2, B3, B5).';
+COMMENT ON COLUMN mkt.tier_change.change IS 'Its number.';
 COMMENT ON COLUMN mkt.tier_change.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.tier_change.at IS 'When its transaction began, or the renewal date.';
 COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got another edition.';
@@ -50,6 +52,7 @@ COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
 COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5); null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
 COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
+SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change_change_seq', '');
 
 CREATE TABLE mkt.notice (
 	account		text		NOT NULL,
@@ -108,7 +111,7 @@ BEGIN ATOMIC
 	WITH watched AS (
 		SELECT a.account, a.edition, a.currency, a.commitment, a.started_on, a.time_zone, a.sandbox, t.tier,
 			(mkt.now() AT TIME ZONE a.time_zone)::date AS today,
-			greatest(t.tier, mkt.tier_limit(i.included, i.increment, record_crossing.after)) AS new_tier
+			CASE WHEN record_crossing.after > t.tier THEN mkt.tier_limit(i.included, i.increment, record_crossing.after) ELSE t.tier END AS new_tier
 		FROM mkt.account AS a
 		JOIN mkt.account_tier AS t ON t.account = a.account
 		JOIN mkt.increment AS i ON i.edition = a.edition
@@ -188,7 +191,6 @@ BEGIN ATOMIC
 			mkt.price_on(s.edition, s.tier, s.currency, s.today), 0, s.sandbox
 		FROM asked AS s
 		WHERE s.from_tier IS NOT NULL
-		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
 	)
 	INSERT INTO mkt.account_tier AS t (account, next_at, near, tier, since, renews_at)
 	SELECT s.account, b.next_at, start_tier.billable >= b.next_at - start_tier.band, s.tier, mkt.now(), s.renews_at
@@ -238,7 +240,6 @@ BEGIN ATOMIC
 		SELECT d.account, d.renews_at, 'renewed', d.billable, d.edition, d.tier, d.new_tier, d.currency,
 			mkt.price_on(d.edition, d.tier, d.currency, d.day), mkt.price_on(d.edition, d.new_tier, d.currency, d.day), 0, d.sandbox
 		FROM due AS d
-		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
 	), renewed AS (
 		UPDATE mkt.account_tier AS t
 		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,
@@ -252,19 +253,6 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION mkt.renew_tiers() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.renew_tiers() IS 'Renews the tiers of accounts whose renewal date has come (B3), each by what it was at that instant, once. Returns how many. mkt.run() calls it until there are none.';
-
-CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
-LANGUAGE SQL
-BEGIN ATOMIC
-	UPDATE mkt.account_tier AS t
-	SET near = false, next_at = mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date)
-	FROM mkt.account AS a
-	CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS b
-	WHERE a.account = t.account AND t.near AND t.next_at > unwatch_far.band
-	  AND b.billable < mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) - unwatch_far.band;
-END;
-REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction. mkt.run() calls it.';
 
 CREATE FUNCTION mkt.redate_tier(account text) RETURNS void
 LANGUAGE SQL
@@ -281,6 +269,23 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION mkt.look_at_all() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every account look for its next boundary, because mkt.threshold has changed.';
+
+CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	SELECT mkt.start_tier(a.account, mkt.billable(a.account), unwatch_far.band)
+	FROM mkt.account AS a
+	WHERE a.edition IS NOT NULL AND NOT EXISTS (SELECT FROM mkt.account_tier AS t WHERE t.account = a.account);
+
+	UPDATE mkt.account_tier AS t
+	SET near = false, next_at = mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date)
+	FROM mkt.account AS a
+	CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS b
+	WHERE a.account = t.account AND t.near AND t.next_at > unwatch_far.band
+	  AND b.billable < mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) - unwatch_far.band;
+END;
+REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction, and gives a tier to those whose edition had no sizes until now. mkt.run() calls it.';
 
 CREATE TRIGGER tier_started AFTER INSERT ON mkt.account
 FOR EACH ROW WHEN (NEW.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();

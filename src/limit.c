@@ -179,6 +179,27 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 	return false;
 }
 
+/*
+ * How many of the contacts that are asked for can become marketing in an account
+ * that has so many; an error where it refuses more.
+ */
+int64
+mkt_limit_places(const char *account, int64 billable, int64 asked)
+{
+	Cap			cap = {.account = unconstify(char *, account)};
+	int64		places;
+
+	read_limit(&cap);
+	places = Max(cap.maximum - billable, 0);
+	if (!cap.has_maximum || asked <= places)
+		return asked;
+	cap.before = billable;
+	cap.billable = billable + asked;
+	if (!cap.parks)
+		refuse_promotion(&cap);
+	return places;
+}
+
 /* Remembers a parked contact, with who asked. */
 void
 mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
