@@ -4,6 +4,8 @@ CREATE TABLE mkt.account_tier (
 	account		text		CONSTRAINT account_tier_pkey PRIMARY KEY REFERENCES mkt.account ON UPDATE CASCADE ON DELETE CASCADE,
 	next_at		bigint		NOT NULL,
 	near		boolean		NOT NULL,
+	last_at		bigint		NOT NULL,
+	looked_until timestamptz NOT NULL,
 	tier		bigint		NOT NULL,
 	since		timestamptz	NOT NULL,
 	renews_at	timestamptz
@@ -12,6 +14,8 @@ COMMENT ON TABLE mkt.account_tier IS 'The tier that each account with an edition
 COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.account_tier.next_at IS 'The number of billable contacts at which something happens next: a notice or a higher tier.';
 COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that every transaction looks.';
+COMMENT ON COLUMN mkt.account_tier.last_at IS 'The number at which something happened last; below it, what happens next is looked up anew.';
+COMMENT ON COLUMN mkt.account_tier.looked_until IS 'The end of the period in which that was looked up.';
 COMMENT ON COLUMN mkt.account_tier.tier IS 'The marketing contacts that it pays for.';
 COMMENT ON COLUMN mkt.account_tier.since IS 'Since when.';
 COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes next; null for an account without started_on.';
@@ -61,6 +65,7 @@ CREATE TABLE mkt.notice (
 	at			timestamptz	NOT NULL,
 	billable	bigint		NOT NULL,
 	tier		bigint		NOT NULL,
+	notified	boolean		NOT NULL DEFAULT true,
 	seen_at		timestamptz,
 	CONSTRAINT notice_pkey PRIMARY KEY (account, percent, period_ends_at)
 );
@@ -71,7 +76,9 @@ COMMENT ON COLUMN mkt.notice.period_ends_at IS 'The update date that ends the pe
 COMMENT ON COLUMN mkt.notice.at IS 'When the transaction began that crossed.';
 COMMENT ON COLUMN mkt.notice.billable IS 'Its billable contacts then.';
 COMMENT ON COLUMN mkt.notice.tier IS 'Its tier before it crossed.';
+COMMENT ON COLUMN mkt.notice.notified IS 'Whether channel mktcontacts was notified. A prepared transaction cannot do so; mkt.run() does, once it is committed.';
 COMMENT ON COLUMN mkt.notice.seen_at IS 'For you: when somebody dealt with it.';
+CREATE INDEX notice_not_notified ON mkt.notice (account) WHERE NOT notified;
 SELECT pg_catalog.pg_extension_config_dump('mkt.notice', '');
 
 CREATE FUNCTION mkt.term(commitment mkt.commitment, started_on date, time_zone text, at timestamptz,
@@ -89,23 +96,29 @@ END;
 COMMENT ON FUNCTION mkt.term(mkt.commitment, date, text, timestamptz) IS
 'The first day of the term that an instant is in, and the day on which the next one begins; nulls without started_on (D1 to D5).';
 
-CREATE FUNCTION mkt.next_boundary(tier bigint, billable bigint, today date) RETURNS bigint
+CREATE FUNCTION mkt.boundaries(tier bigint, billable bigint, today date, OUT last_at bigint, OUT next_at bigint)
 LANGUAGE SQL STABLE
-RETURN (
-	SELECT coalesce(min(b.boundary), tier + 1)
+BEGIN ATOMIC
+	SELECT coalesce(max(b.boundary) FILTER (WHERE b.boundary <= billable), 0),
+		coalesce(min(b.boundary) FILTER (WHERE b.boundary > billable), tier + 1)
 	FROM (
 		SELECT ceil(t.percent * tier / 100)::bigint AS boundary
 		FROM mkt.threshold AS t
 		WHERE today >= t.valid_from AND today < coalesce(t.valid_to, 'infinity')
 		UNION ALL
 		SELECT tier + 1
-	) AS b
-	WHERE b.boundary > billable
-);
-REVOKE ALL ON FUNCTION mkt.next_boundary(bigint, bigint, date) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.next_boundary(bigint, bigint, date) IS 'The next number of billable contacts at which something happens to an account with a tier.';
+	) AS b;
+END;
+REVOKE ALL ON FUNCTION mkt.boundaries(bigint, bigint, date) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.boundaries(bigint, bigint, date) IS 'The numbers of billable contacts, up to the present one and above it, at which something happens to an account with a tier; 0: nothing has.';
 
-CREATE FUNCTION mkt.record_crossing(account text, before bigint, after bigint, band bigint) RETURNS void
+CREATE FUNCTION mkt.is_near(billable bigint, last_at bigint, next_at bigint, band bigint) RETURNS boolean
+LANGUAGE SQL IMMUTABLE
+RETURN billable >= next_at - band OR last_at > 0 AND billable < last_at + band;
+REVOKE ALL ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) IS 'Whether a number of contacts is near one at which something happens.';
+
+CREATE FUNCTION mkt.record_crossing(account text, before bigint, after bigint, band bigint, notify boolean) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH watched AS (
@@ -118,17 +131,19 @@ BEGIN ATOMIC
 			AND (mkt.now() AT TIME ZONE a.time_zone)::date >= i.valid_from
 			AND (mkt.now() AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
 		WHERE a.account = record_crossing.account
+		FOR UPDATE OF t
 	), changed AS (
 		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price,
 									 days_left, days_of_term, charge, sandbox)
 		SELECT w.account, mkt.now(), 'exceeded', record_crossing.after, w.edition, w.tier, w.new_tier, w.currency, p.from_price, p.to_price,
-			m.ends_on - w.today, m.ends_on - m.starts_on,
+			d.days_left, d.days_of_term,
 			CASE WHEN w.sandbox THEN 0
 				ELSE round((p.to_price - p.from_price) * CASE w.commitment WHEN 'annual' THEN 12 ELSE 1 END
-						   * (m.ends_on - w.today) / nullif(m.ends_on - m.starts_on, 0), c.decimals) END,
+						   * d.days_left / nullif(d.days_of_term, 0), c.decimals) END,
 			w.sandbox
 		FROM watched AS w
 		CROSS JOIN LATERAL mkt.term(w.commitment, w.started_on, w.time_zone, mkt.now()) AS m
+		CROSS JOIN LATERAL (SELECT m.ends_on - greatest(w.today, m.starts_on) AS days_left, m.ends_on - m.starts_on AS days_of_term) AS d
 		CROSS JOIN LATERAL (
 			SELECT mkt.price_on(w.edition, w.tier, w.currency, w.today) AS from_price,
 				mkt.price_on(w.edition, w.new_tier, w.currency, w.today) AS to_price
@@ -136,8 +151,8 @@ BEGIN ATOMIC
 		LEFT JOIN mkt.currency AS c ON c.currency = w.currency AND w.today >= c.valid_from AND w.today < coalesce(c.valid_to, 'infinity')
 		WHERE w.new_tier > w.tier
 	), noticed AS (
-		INSERT INTO mkt.notice (account, percent, period_ends_at, at, billable, tier)
-		SELECT w.account, b.percent, mkt.next_update(w.account), mkt.now(), record_crossing.after, w.tier
+		INSERT INTO mkt.notice (account, percent, period_ends_at, at, billable, tier, notified)
+		SELECT w.account, b.percent, mkt.next_update(w.account), mkt.now(), record_crossing.after, w.tier, record_crossing.notify
 		FROM watched AS w
 		CROSS JOIN LATERAL (
 			SELECT t.percent, ceil(t.percent * w.tier / 100) AS boundary
@@ -153,16 +168,17 @@ BEGIN ATOMIC
 		UPDATE mkt.account_tier AS t
 		SET tier = w.new_tier,
 			since = CASE WHEN w.new_tier > w.tier THEN mkt.now() ELSE t.since END,
-			next_at = mkt.next_boundary(w.new_tier, record_crossing.after, w.today),
-			near = record_crossing.after >= mkt.next_boundary(w.new_tier, record_crossing.after, w.today) - record_crossing.band
+			next_at = b.next_at, last_at = b.last_at, looked_until = mkt.next_update(w.account),
+			near = mkt.is_near(record_crossing.after, b.last_at, b.next_at, record_crossing.band)
 		FROM watched AS w
+		CROSS JOIN LATERAL mkt.boundaries(w.new_tier, record_crossing.after, w.today) AS b
 		WHERE t.account = w.account
 	)
-	SELECT pg_notify('mktcontacts', row_to_json(n)::text) FROM noticed AS n ORDER BY n.percent;
+	SELECT pg_notify('mktcontacts', row_to_json(n)::text) FROM noticed AS n WHERE record_crossing.notify ORDER BY n.percent;
 END;
-REVOKE ALL ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint) IS
-'Records that an account has come up to a part of its tier or exceeded it: notices, the change of tier and what it costs (B2, B5, B7). Called by the transaction that crosses, which holds the account. Arguments: the account; its billable contacts without the transaction and with it; how near a boundary is near.';
+REVOKE ALL ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint, boolean) IS
+'Records that an account has come up to a part of its tier or exceeded it: notices, the change of tier and what it costs (B2, B5, B7). Called by the transaction that crosses, which holds the account. Arguments: the account; its billable contacts without the transaction and with it; how near a boundary is near; whether to notify.';
 
 CREATE FUNCTION mkt.set_tier() RETURNS trigger
 LANGUAGE C
@@ -192,12 +208,13 @@ BEGIN ATOMIC
 		FROM asked AS s
 		WHERE s.from_tier IS NOT NULL
 	)
-	INSERT INTO mkt.account_tier AS t (account, next_at, near, tier, since, renews_at)
-	SELECT s.account, b.next_at, start_tier.billable >= b.next_at - start_tier.band, s.tier, mkt.now(), s.renews_at
+	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at)
+	SELECT s.account, b.next_at, mkt.is_near(start_tier.billable, b.last_at, b.next_at, start_tier.band), b.last_at, mkt.next_update(s.account),
+		s.tier, mkt.now(), s.renews_at
 	FROM asked AS s
-	CROSS JOIN LATERAL (SELECT mkt.next_boundary(s.tier, start_tier.billable, s.today) AS next_at) AS b
+	CROSS JOIN LATERAL mkt.boundaries(s.tier, start_tier.billable, s.today) AS b
 	ON CONFLICT ON CONSTRAINT account_tier_pkey DO UPDATE
-	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, tier = EXCLUDED.tier, since = EXCLUDED.since, renews_at = EXCLUDED.renews_at;
+	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, last_at = EXCLUDED.last_at, looked_until = EXCLUDED.looked_until, tier = EXCLUDED.tier, since = EXCLUDED.since, renews_at = EXCLUDED.renews_at;
 END;
 REVOKE ALL ON FUNCTION mkt.start_tier(text, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.start_tier(text, bigint, bigint) IS 'Gives an account the tier that covers its billable contacts, or none where it has no edition. Arguments: the account; its billable contacts; how near a boundary is near.';
@@ -218,22 +235,26 @@ COMMENT ON COLUMN mkt.downgrade_request.requested_at IS 'When it was asked for.'
 COMMENT ON COLUMN mkt.downgrade_request.requested_by IS 'The role that asked.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.downgrade_request', '');
 
-CREATE FUNCTION mkt.renew_tiers() RETURNS bigint
+CREATE FUNCTION mkt.renew_tier(account text) RETURNS bigint
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS (
 		SELECT a.account, a.edition, a.currency, a.sandbox, t.tier, t.renews_at, b.billable,
 			(t.renews_at AT TIME ZONE a.time_zone)::date AS day,
-			coalesce(CASE WHEN d.tier >= b.billable THEN least(d.tier, t.tier) END, t.tier) AS new_tier
+			CASE WHEN d.tier >= b.billable THEN least(r.tier, t.tier) ELSE t.tier END AS new_tier
 		FROM mkt.account_tier AS t
 		JOIN mkt.account AS a ON a.account = t.account
 		LEFT JOIN mkt.downgrade_request AS d ON d.account = t.account AND d.renews_at = t.renews_at
+		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND (t.renews_at AT TIME ZONE a.time_zone)::date >= i.valid_from
+			AND (t.renews_at AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+		-- the request may be older than the edition, or than its tiers
+		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
 		CROSS JOIN LATERAL (
 			SELECT CASE WHEN t.renews_at < h.since THEN mkt.billable(a.account) ELSE mkt.billable(a.account, t.renews_at) END AS billable
 			FROM (SELECT coalesce(max(coalesce(history_since, 'infinity')) FILTER (WHERE attached_at IS NULL OR attached_at <= t.renews_at), '-infinity') AS since
 				  FROM mkt.attachment) AS h
 		) AS b
-		WHERE t.renews_at <= mkt.now()
+		WHERE t.account = renew_tier.account AND t.renews_at <= mkt.now()
 		FOR UPDATE OF t
 	), changed AS (
 		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price, charge, sandbox)
@@ -244,23 +265,101 @@ BEGIN ATOMIC
 		UPDATE mkt.account_tier AS t
 		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,
 			renews_at = mkt.next_renewal(d.account, d.renews_at),
-			next_at = mkt.next_boundary(d.new_tier, d.billable, d.day), near = true
+			next_at = b.next_at, last_at = b.last_at, looked_until = d.renews_at, near = true
 		FROM due AS d
+		CROSS JOIN LATERAL mkt.boundaries(d.new_tier, d.billable, d.day) AS b
 		WHERE t.account = d.account
 		RETURNING 1
 	)
 	SELECT count(*) FROM renewed;
 END;
-REVOKE ALL ON FUNCTION mkt.renew_tiers() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.renew_tiers() IS 'Renews the tiers of accounts whose renewal date has come (B3), each by what it was at that instant, once. Returns how many. mkt.run() calls it until there are none.';
+REVOKE ALL ON FUNCTION mkt.renew_tier(text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.renew_tier(text) IS 'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that.';
+
+CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.account_tier AS t
+	SET near = false, next_at = f.next_at, last_at = f.last_at
+	FROM (
+		SELECT t.account, b.next_at, b.last_at
+		FROM mkt.account_tier AS t
+		JOIN mkt.account AS a ON a.account = t.account
+		CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS n
+		CROSS JOIN LATERAL mkt.boundaries(t.tier, n.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) AS b
+		WHERE t.near AND t.next_at > unwatch_far.band AND NOT mkt.is_near(n.billable, b.last_at, b.next_at, unwatch_far.band)
+		FOR UPDATE OF t SKIP LOCKED
+	) AS f
+	WHERE t.account = f.account;
+END;
+REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction. mkt.run() calls it.';
+
+CREATE FUNCTION mkt.tiers_due() RETURNS SETOF text
+LANGUAGE SQL
+BEGIN ATOMIC
+	SELECT t.account
+	FROM mkt.account_tier AS t
+	JOIN (
+		SELECT account_name AS account, coalesce(sum(n) FILTER (WHERE until > mkt.now()), 0) - coalesce(sum(n) FILTER (WHERE was > mkt.now()), 0) AS billable
+		FROM mkt.contact_count
+		GROUP BY account_name
+	) AS c ON c.account = t.account
+	WHERE c.billable >= t.next_at
+	UNION
+	SELECT t.account FROM mkt.account_tier AS t WHERE t.renews_at <= mkt.now()
+	UNION
+	SELECT a.account
+	FROM mkt.account AS a
+	JOIN mkt.increment AS i ON i.edition = a.edition
+		AND (mkt.now() AT TIME ZONE a.time_zone)::date >= i.valid_from
+		AND (mkt.now() AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+	WHERE NOT EXISTS (SELECT FROM mkt.account_tier AS t WHERE t.account = a.account)
+	ORDER BY 1;
+END;
+REVOKE ALL ON FUNCTION mkt.tiers_due() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.tiers_due() IS
+'Accounts whose renewal date has come, and those for which no transaction has looked: a table came with contacts that counted already, counts were repaired, or their edition got its tiers later.';
+
+CREATE FUNCTION mkt.catch_up(account text, billable bigint, band bigint) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	SELECT mkt.start_tier(catch_up.account, catch_up.billable, catch_up.band)
+	WHERE NOT EXISTS (SELECT FROM mkt.account_tier AS t WHERE t.account = catch_up.account);
+	SELECT mkt.record_crossing(t.account, CASE WHEN t.next_at > 0 THEN least(t.next_at - 1, catch_up.billable) ELSE catch_up.billable END,
+							   catch_up.billable, catch_up.band, true)
+	FROM mkt.account_tier AS t
+	WHERE t.account = catch_up.account AND catch_up.billable >= t.next_at;
+END;
+REVOKE ALL ON FUNCTION mkt.catch_up(text, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.catch_up(text, bigint, bigint) IS 'Does for an account of mkt.tiers_due() what nobody has done. Arguments: the account; its billable contacts; how near a boundary is near.';
+
+CREATE FUNCTION mkt.notify_late() RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	WITH late AS (
+		UPDATE mkt.notice AS n SET notified = true WHERE NOT n.notified
+		RETURNING n.account, n.percent, n.period_ends_at, n.at, n.billable, n.tier
+	)
+	SELECT pg_notify('mktcontacts', row_to_json(l)::text) FROM late AS l ORDER BY l.at, l.account, l.percent;
+END;
+REVOKE ALL ON FUNCTION mkt.notify_late() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.notify_late() IS 'Notifies channel mktcontacts of what prepared transactions could not. mkt.run() calls it.';
 
 CREATE FUNCTION mkt.redate_tier(account text) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
-	UPDATE mkt.account_tier AS t SET renews_at = mkt.next_renewal(t.account) WHERE t.account = redate_tier.account;
+	UPDATE mkt.downgrade_request AS d
+	SET renews_at = mkt.next_renewal(t.account)
+	FROM mkt.account_tier AS t
+	WHERE t.account = redate_tier.account AND d.account = t.account AND d.renews_at = t.renews_at
+	  AND mkt.next_renewal(t.account) <> t.renews_at;
+	UPDATE mkt.account_tier AS t
+	SET renews_at = mkt.next_renewal(t.account), looked_until = '-infinity'
+	WHERE t.account = redate_tier.account;
 END;
 REVOKE ALL ON FUNCTION mkt.redate_tier(text) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.redate_tier(text) IS 'Gives an account whose settings have changed its new renewal date.';
+COMMENT ON FUNCTION mkt.redate_tier(text) IS 'Gives an account whose settings have changed its new renewal date, and the downgrade that was asked for with it.';
 
 CREATE FUNCTION mkt.look_at_all() RETURNS void
 LANGUAGE SQL
@@ -269,23 +368,6 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION mkt.look_at_all() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every account look for its next boundary, because mkt.threshold has changed.';
-
-CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
-LANGUAGE SQL
-BEGIN ATOMIC
-	SELECT mkt.start_tier(a.account, mkt.billable(a.account), unwatch_far.band)
-	FROM mkt.account AS a
-	WHERE a.edition IS NOT NULL AND NOT EXISTS (SELECT FROM mkt.account_tier AS t WHERE t.account = a.account);
-
-	UPDATE mkt.account_tier AS t
-	SET near = false, next_at = mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date)
-	FROM mkt.account AS a
-	CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS b
-	WHERE a.account = t.account AND t.near AND t.next_at > unwatch_far.band
-	  AND b.billable < mkt.next_boundary(t.tier, b.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) - unwatch_far.band;
-END;
-REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction, and gives a tier to those whose edition had no sizes until now. mkt.run() calls it.';
 
 CREATE TRIGGER tier_started AFTER INSERT ON mkt.account
 FOR EACH ROW WHEN (NEW.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
@@ -303,8 +385,5 @@ AS 'MODULE_PATHNAME', 'mkt_watch_changed';
 REVOKE ALL ON FUNCTION mkt.watch_changed() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.watch_changed() IS 'Trigger function of mkt.account_tier: tells running sessions.';
 
--- A dump brings accounts, which get a tier at once, and then the tiers that they had.
-CREATE TRIGGER restored BEFORE INSERT ON mkt.account_tier
-FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER watch_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.account_tier
 FOR EACH STATEMENT EXECUTE FUNCTION mkt.watch_changed();

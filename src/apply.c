@@ -187,8 +187,7 @@ mkt_run(PG_FUNCTION_ARGS)
 		commit(commits);
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
-	mkt_watch_run();
-	commit(commits);
+	mkt_watch_run(commits, commit);
 	forget_parked();
 	mkt_batch_fold();
 	commit(commits);

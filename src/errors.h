@@ -36,5 +36,7 @@
 #define ERRCODE_MKT_MAXIMUM					MAKE_SQLSTATE('M','K','0','1','4')
 /* rule B10: an account would have more contacts than its limit */
 #define ERRCODE_MKT_CONTACT_LIMIT			MAKE_SQLSTATE('M','K','0','1','5')
+/* rule B4: a downgrade was requested too late for the renewal */
+#define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
 
 #endif							/* MKT_ERRORS_H */

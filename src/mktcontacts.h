@@ -18,7 +18,7 @@
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
- *	6 gate.c report.c preview.c quote.c matching.c saved_filter.c list.c
+ *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *
@@ -427,7 +427,7 @@ extern void mkt_limit_init(void);
 
 extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
-extern void mkt_watch_run(void);
+extern void mkt_watch_run(bool commits, void (*commit) (bool commits));
 extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */

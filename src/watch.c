@@ -16,6 +16,15 @@
  * and its boundary; all sessions hear of it.  Those who did not look until then
  * cannot have used them up: each adds less than MANY, and 4096 that look by
  * chance without one of them looking happen once in 10^28 times.
+ *
+ * Counts fall, too, and what was crossed comes to lie ahead again.  Whoever adds
+ * to an account that is near sees that it was below; one that is far from what it
+ * crossed last becomes near, by those who take away many and by chance, before it
+ * is there.  With a new period, everything is looked up anew: then contacts that
+ * were pending no longer count, and no transaction has said so.
+ *
+ * A transaction that crosses for several accounts locks them in order, so that
+ * none can deadlock; mkt.run() waits for no account while it holds another.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -33,10 +42,10 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -45,6 +54,11 @@
 #define TIE_ACCOUNT		1
 #define TIE_NEXT_AT		2
 #define TIE_NEAR		3
+#define TIE_LAST_AT		4
+#define TIE_LOOKED_UNTIL 5
+
+/* The column of mkt.account that is read here. */
+#define ACC_EDITION		2
 
 #define NEAR 4096
 #define MANY 32
@@ -56,13 +70,26 @@
 /* The second number of an account's lock; limit.c has another. */
 #define LOCK_OF_ACCOUNT 3
 
-/* An account to which this transaction has added contacts. */
+/* Accounts share this many locks: one transaction may touch very many. */
+#define LOCKS 1024
+
+/* What is known of an account. */
+typedef struct Boundary
+{
+	bool		near;
+	int64		next_at;		/* the count at which something happens */
+	int64		last_at;		/* and the one at which it did; 0: none */
+	TimestampTz looked_until;	/* then everything is looked up anew */
+} Boundary;
+
+/* An account of which this transaction has added or taken away contacts. */
 typedef struct Touched
 {
 	char	   *account;
+	uint32		lock;
 	int64		added;			/* not taken back by savepoints */
-	int64		next_at;		/* what was known of it */
-	bool		near;
+	int64		removed;
+	Boundary	known;
 	struct Touched *next;
 } Touched;
 
@@ -71,8 +98,7 @@ typedef struct Watched
 {
 	MktAccountKey key;
 	bool		is_watched;
-	bool		near;
-	int64		next_at;		/* the count at which something happens */
+	Boundary	known;
 	Touched    *touched;		/* by the transaction that ... */
 	LocalTransactionId by;		/* ... has this number */
 	char		status;
@@ -99,12 +125,18 @@ static Touched *touched = NULL;
 static void start_cache(void);
 static Watched *watched_of(const MktAttachment *attachment, Datum account);
 static void read_watched(Watched *watched, const char *account);
-static int	compare_locks(const ListCell *a, const ListCell *b);
-static uint32 lock_of(const char *account);
+static Touched **touched_in_order(int *n);
+static int	compare_locks(const void *a, const void *b);
 static bool worth_a_look(const Touched *account);
-static void look(const Touched *account);
-static void lock_account(const char *account);
+static void look(const Touched *account, bool notify);
+static bool is_far(const Boundary *known, int64 billable, int64 before);
+static void renew(const char *account);
 static bool is_restored(void);
+static bool is_renamed(const TriggerData *trigger);
+static char *account_of(HeapTuple tuple, TupleDesc desc);
+static List *accounts_due(void);
+static uint32 lock_of(const char *account);
+static void lock_account(const char *account);
 static int64 call(const char *query, const char *account, int nargs, Datum *values);
 
 PG_FUNCTION_INFO_V1(mkt_set_tier);
@@ -117,13 +149,15 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 {
 	TimestampTz now;
 	Watched    *watched;
+	bool		added;
 
 	if (stale)
 		start_cache();
 	if (!any || isnull)
 		return;
 	now = mkt_now();
-	if (until <= now || was > now)
+	added = until > now;
+	if (added == (was > now))
 		return;
 	watched = watched_of(attachment, account);
 	if (!watched->is_watched)
@@ -134,14 +168,17 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 
 		new->account = MemoryContextStrdup(TopTransactionContext,
 										   mkt_account_text(attachment->account_type, account));
-		new->next_at = watched->next_at;
-		new->near = watched->near;
+		new->lock = lock_of(new->account);
+		new->known = watched->known;
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
 		watched->by = mkt_local_transaction();
 	}
-	watched->touched->added++;
+	if (added)
+		watched->touched->added++;
+	else
+		watched->touched->removed++;
 }
 
 static void
@@ -208,81 +245,132 @@ read_watched(Watched *watched, const char *account)
 	if (HeapTupleIsValid(tuple))
 	{
 		watched->is_watched = true;
-		watched->next_at = DatumGetInt64(heap_getattr(tuple, TIE_NEXT_AT, desc, &isnull));
-		watched->near = DatumGetBool(heap_getattr(tuple, TIE_NEAR, desc, &isnull));
+		watched->known.next_at = DatumGetInt64(heap_getattr(tuple, TIE_NEXT_AT, desc, &isnull));
+		watched->known.near = DatumGetBool(heap_getattr(tuple, TIE_NEAR, desc, &isnull));
+		watched->known.last_at = DatumGetInt64(heap_getattr(tuple, TIE_LAST_AT, desc, &isnull));
+		watched->known.looked_until =
+			DatumGetTimestampTz(heap_getattr(tuple, TIE_LOOKED_UNTIL, desc, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
 
-/*
- * Before commit, while what was counted may still be in memory.  Everybody takes
- * the accounts in the order of their locks, so that none waits for each other.
- */
+/* Before commit, while what was counted may still be in memory. */
 static void
-look_at_touched(void)
+look_at_touched(bool notify)
 {
-	List	   *accounts = NIL;
-	ListCell   *cell;
+	int			n;
+	Touched   **accounts = touched_in_order(&n);
+	bool		read_only = XactReadOnly;
 
-	CommandCounterIncrement();	/* what the last statement wrote counts */
-	for (Touched *account = touched; account; account = account->next)
-		if (worth_a_look(account))
-			accounts = lappend(accounts, account);
 	touched = NULL;
-	list_sort(accounts, compare_locks);
+	XactReadOnly = false;		/* it was not when it wrote contacts */
+	CommandCounterIncrement();	/* what the last statement wrote counts */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	foreach(cell, accounts)
-		look(lfirst(cell));
+	for (int i = 0; i < n; i++)
+	{
+		/* an account may have been touched in several tables */
+		if (i + 1 < n && strcmp(accounts[i]->account, accounts[i + 1]->account) == 0)
+		{
+			accounts[i + 1]->added += accounts[i]->added;
+			accounts[i + 1]->removed += accounts[i]->removed;
+		}
+		else if (worth_a_look(accounts[i]))
+			look(accounts[i], notify);
+	}
 	PopActiveSnapshot();
-	list_free(accounts);
+	XactReadOnly = read_only;
+}
+
+static Touched **
+touched_in_order(int *n)
+{
+	Touched   **accounts;
+	int			i = 0;
+
+	*n = 0;
+	for (const Touched *account = touched; account; account = account->next)
+		(*n)++;
+	accounts = MemoryContextAllocHuge(TopTransactionContext, *n * sizeof(Touched *));
+	for (Touched *account = touched; account; account = account->next)
+		accounts[i++] = account;
+	qsort(accounts, *n, sizeof(Touched *), compare_locks);
+	return accounts;
 }
 
 static int
-compare_locks(const ListCell *a, const ListCell *b)
+compare_locks(const void *a, const void *b)
 {
-	uint32		lock_a = lock_of(((const Touched *) lfirst(a))->account);
-	uint32		lock_b = lock_of(((const Touched *) lfirst(b))->account);
+	const Touched *left = *(Touched *const *) a;
+	const Touched *right = *(Touched *const *) b;
 
-	return lock_a < lock_b ? -1 : lock_a > lock_b;
-}
-
-static uint32
-lock_of(const char *account)
-{
-	return string_hash(account, strlen(account) + 1);
+	if (left->lock != right->lock)
+		return left->lock < right->lock ? -1 : 1;
+	return strcmp(left->account, right->account);
 }
 
 static bool
 worth_a_look(const Touched *account)
 {
-	return account->near || account->added >= MANY ||
+	if (account->added > 0 &&
+		(account->known.near || account->known.looked_until <= mkt_now()))
+		return true;
+	if (account->known.near && account->added == 0)
+		return false;			/* who takes away waits for nobody */
+	return account->added >= MANY || account->removed >= MANY ||
 		pg_prng_uint32(&pg_global_prng_state) % CHECK_ONE_IN == 0;
 }
 
 static void
-look(const Touched *account)
+look(const Touched *account, bool notify)
 {
+	const Boundary *known = &account->known;
 	int64		own;
 	int64		billable;
 	int64		total;
 
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
-	if (billable < account->next_at - NEAR)
+	if (is_far(known, billable, billable - own))
 		return;
 	lock_account(account->account);
+	if (known->looked_until <= mkt_now())
+		renew(account->account);
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
-	if (billable >= account->next_at || !account->near)
-		call("SELECT mkt.record_crossing($1, $2, $3, $4)", account->account, 4,
+	if (billable >= known->next_at || billable - own < known->last_at || !known->near ||
+		known->looked_until <= mkt_now())
+		call("SELECT mkt.record_crossing($1, $2, $3, $4, $5)", account->account, 5,
 			 (Datum[]) {CStringGetTextDatum(account->account), Int64GetDatum(billable - own),
-						Int64GetDatum(billable), Int64GetDatum(NEAR)});
+						Int64GetDatum(billable), Int64GetDatum(NEAR), BoolGetDatum(notify)});
+}
+
+/* Nothing has to be known of it by others, whoever adds to it now. */
+static bool
+is_far(const Boundary *known, int64 billable, int64 before)
+{
+	if (known->looked_until <= mkt_now() || billable >= known->next_at - NEAR)
+		return false;
+	return before >= known->last_at + (known->near || known->last_at == 0 ? 0 : NEAR);
+}
+
+/* A renewal date ends a period; what comes after it is by the tier since then. */
+static void
+renew(const char *account)
+{
+	while (call("SELECT mkt.renew_tier($1)", account, 1,
+				(Datum[]) {CStringGetTextDatum(account)}) > 0)
+		CHECK_FOR_INTERRUPTS();
+}
+
+static uint32
+lock_of(const char *account)
+{
+	return string_hash(account, strlen(account) + 1) % LOCKS;
 }
 
 static void
 lock_account(const char *account)
 {
-	LockDatabaseObject(mkt_relation("account"), lock_of(account), LOCK_OF_ACCOUNT,
-					   ExclusiveLock);
+	LockDatabaseObject(mkt_relation("account"), lock_of(account), LOCK_OF_ACCOUNT, ExclusiveLock);
 }
 
 /* Runs a function of ours, with an account as its first argument if there is one; the number that it returns. */
@@ -291,7 +379,7 @@ call(const char *query, const char *account, int nargs, Datum *values)
 {
 	int			nestlevel = mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	Oid			types[] = {account ? TEXTOID : INT8OID, INT8OID, INT8OID, INT8OID};
+	Oid			types[] = {account ? TEXTOID : INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID};
 	int64		result = 0;
 	bool		isnull;
 
@@ -315,62 +403,116 @@ Datum
 mkt_set_tier(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	tuple;
 	char	   *account;
 	int64		billable;
 	int64		total;
-	bool		isnull;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.set_tier() is the trigger function of mkt.account"));
+	if (is_restored())
+		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
+		/* one account after the other would wait for those who hold several */
+		LockRelationOid(mkt_relation("account_tier"), ShareRowExclusiveLock);
 		call("SELECT mkt.look_at_all()", NULL, 0, NULL);
 		return PointerGetDatum(NULL);
 	}
-	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
-		trigger->tg_trigtuple;
-	account = TextDatumGetCString(heap_getattr(tuple, 1, RelationGetDescr(trigger->tg_relation),
-											   &isnull));
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_trigger->tgnargs == 0 &&
+		is_renamed(trigger))
+		return PointerGetDatum(NULL);
+	account = account_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+						 trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	lock_account(account);
+	renew(account);
 	if (trigger->tg_trigger->tgnargs > 0)
 	{
 		call("SELECT mkt.redate_tier($1)", account, 1, (Datum[]) {CStringGetTextDatum(account)});
 		return PointerGetDatum(NULL);
 	}
-	if (is_restored())
-		billable = 0;
-	else
-		mkt_count_now(account, mkt_now(), &billable, &total, NULL);
+	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
 	call("SELECT mkt.start_tier($1, $2, $3)", account, 3,
 		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 	return PointerGetDatum(NULL);
 }
 
-/*
- * While a dump is being restored counts may have no index yet; then the dump
- * brings the tier, too.
- */
+/* A dump brings accounts, and then the tiers that they have committed to. */
 static bool
 is_restored(void)
 {
-	ListCell   *cell;
-
-	foreach(cell, mkt_attachment_list())
-		if (!mkt_count_is_ready(((MktAttachedTable *) lfirst(cell))->count_table))
-		return true;
-	return false;
+	return !check_function_bodies;
 }
 
-/* What mkt.run() does: renewals, and accounts that are far from a boundary again. */
-void
-mkt_watch_run(void)
+/* The account has what it had: its edition has got another name. */
+static bool
+is_renamed(const TriggerData *trigger)
 {
-	while (call("SELECT mkt.renew_tiers()", NULL, 0, NULL) > 0)
-		CHECK_FOR_INTERRUPTS();
+	bool		isnull;
+	Datum		edition = heap_getattr(trigger->tg_trigtuple, ACC_EDITION,
+									   RelationGetDescr(trigger->tg_relation), &isnull);
+
+	return !isnull &&
+		call("SELECT pg_catalog.count(*) FROM mkt.edition WHERE edition OPERATOR(pg_catalog.=) $1",
+			 TextDatumGetCString(edition), 1, &edition) == 0;
+}
+
+static char *
+account_of(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+
+	return TextDatumGetCString(heap_getattr(tuple, 1, desc, &isnull));
+}
+
+/*
+ * What mkt.run() does: it spares accounts that are far from a boundary again, and
+ * does what nobody has done: renewals, and crossings without a transaction.
+ */
+void
+mkt_watch_run(bool commits, void (*commit) (bool commits))
+{
+	ListCell   *cell;
+
 	call("SELECT mkt.unwatch_far($1)", NULL, 1, (Datum[]) {Int64GetDatum(NEAR)});
+	call("SELECT mkt.notify_late()", NULL, 0, NULL);
+	commit(commits);
+	foreach(cell, accounts_due())
+	{
+		char	   *account = lfirst(cell);
+		int64		billable;
+		int64		total;
+
+		lock_account(account);
+		renew(account);
+		mkt_count_now(account, mkt_now(), &billable, &total, NULL);
+		call("SELECT mkt.catch_up($1, $2, $3)", account, 3,
+			 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
+		commit(commits);
+	}
+}
+
+static List *
+accounts_due(void)
+{
+	MemoryContext mine = CurrentMemoryContext;
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	List	   *accounts = NIL;
+
+	SPI_connect();
+	if (SPI_execute("SELECT mkt.tiers_due()", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for accounts");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext before = MemoryContextSwitchTo(mine);
+
+		accounts = lappend(accounts, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		MemoryContextSwitchTo(before);
+	}
+	SPI_finish();
+	mkt_act_again_as(rights);
+	return accounts;
 }
 
 /* Trigger on mkt.account_tier: all sessions look again. */
@@ -395,7 +537,7 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			if (touched)
-				look_at_touched();
+				look_at_touched(event == XACT_EVENT_PRE_COMMIT);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
