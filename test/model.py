@@ -18,6 +18,9 @@ UTC = timezone.utc
 MARKETING = "marketing"
 NON_MARKETING = "non_marketing"
 
+# The source of what nobody has signed: no tool and no name.
+NOBODY = (None, None)
+
 FOREVER = datetime.max.replace(tzinfo=UTC)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -132,7 +135,59 @@ def next_of(days, commitment, started_on, zone, after):
 
 
 # ---------------------------------------------------------------------------
-# Contacts (S1-S3, T1-T5, T12)
+# Tools (T10, F1)
+# ---------------------------------------------------------------------------
+
+class Tool(NamedTuple):
+    created_as: str = NON_MARKETING
+    promotes: str = "never"
+    fixed: bool = False
+
+
+TOOLS = {
+    "form_submission": Tool(MARKETING, "always"),
+    "contact_import": Tool(promotes="when_marketing"),
+    **{name: Tool() for name in (
+        "conversation", "integration", "api", "ad", "workflow")},
+    **{name: Tool(fixed=True) for name in (
+        "user", "mobile_app", "logged_email", "team_inbox", "document_open",
+        "meeting_link", "email_extension", "feedback", "sample",
+        "initial_state")},
+}
+
+
+class Defaults(NamedTuple):
+    """What mkt.tool and mkt.tool_setting say; the latter by account, tool and
+    source name."""
+    tools: dict = TOOLS
+    settings: dict = {}
+
+    def setting(self, account, tool, name):
+        """Of one form, else of all of the account; None without any."""
+        if account is None:
+            return None
+        general = self.settings.get((account, tool, None))
+        if name is None:
+            return general
+        return self.settings.get((account, tool, name), general)
+
+    def created_as(self, account, tool, name):
+        if tool not in self.tools:
+            return NON_MARKETING
+        return self.setting(account, tool, name) \
+            or self.tools[tool].created_as
+
+    def promotes(self, account, tool, name):
+        """Whether a non-marketing contact that it meets becomes marketing."""
+        if tool not in self.tools or self.tools[tool].promotes == "never":
+            return False
+        if self.tools[tool].promotes == "always":
+            return self.setting(account, tool, name) != NON_MARKETING
+        return self.created_as(account, tool, name) == MARKETING
+
+
+# ---------------------------------------------------------------------------
+# Contacts (S1-S3, T1-T5, T10-T12)
 # ---------------------------------------------------------------------------
 
 class Settings(NamedTuple):
@@ -183,19 +238,26 @@ class Contact(NamedTuple):
         return self._replace(status=MARKETING, flag=True, until=until)
 
 
-def inserted(new, next_update):
-    """What is stored when a statement inserts *new* (T10, T12); next_update
-    is asked for the update date of an account."""
-    if new.status != MARKETING:
+def inserted(new, source, created_as, next_update):
+    """What is stored when a statement inserts *new* (T10, T12, F2); source is
+    the session's tool and its name, created_as is asked for the default of an
+    account's tool and next_update for the update date of an account."""
+    if new.source_type is None and source[0] is not None:
+        new = new._replace(source_type=source[0], source_name=source[1])
+    status = new.status
+    if status is None and new.source_type is not None:
+        status = created_as(new.account, new.source_type, new.source_name)
+    if status != MARKETING:
         return new.become("N")
     if new.flag:
         return new.become("P", next_update(new.account))
     return new.become("M")
 
 
-def updated(old, new, now, next_update, sets, partitioned=False):
-    """What is stored when a statement that sets those fields turns *old* into
-    *new* (T12)."""
+def updated(old, new, now, next_update, sets, source=NOBODY,
+            partitioned=False):
+    """What is stored when a statement of a session with that source, which
+    sets those fields, turns *old* into *new* (T11, T12)."""
     same = (old.status, old.flag, old.until, old.account) == \
         (new.status, new.flag, new.until, new.account)
     state = old.state(now)
@@ -214,11 +276,23 @@ def updated(old, new, now, next_update, sets, partitioned=False):
         wanted = {"M": "P", "P": "P", "N": "N"}[state]
     else:
         wanted = "P" if new.flag else "M"
+    if wanted != state:
+        new = signed(old, new, sets, source)
     if wanted != "P":
         return new.become(wanted)
     if state == "P" and (new.until, new.account) == (old.until, old.account):
         return new.become("P", old.until)
     return new.become("P", next_update(new.account))
+
+
+def signed(old, new, sets, source):
+    """Who changed the state: whom the statement sets in the row, else the
+    session's tool; never whom the row named before (T11, F2)."""
+    sets_type = "source_type" in sets or new.source_type != old.source_type
+    sets_name = "source_name" in sets or new.source_name != old.source_name
+    if not sets_type and not sets_name:
+        return new._replace(source_type=source[0], source_name=source[1])
+    return new if sets_name else new._replace(source_name=None)
 
 
 def asked_of_expired(old, new, sets):
