@@ -27,6 +27,7 @@ sys.path[:] = [p for p in sys.path if os.path.abspath(p) != HERE] + [HERE]
 sys.dont_write_bytecode = True
 
 import argparse
+import copy
 import io
 import random
 import time
@@ -34,12 +35,14 @@ import traceback
 import uuid
 from collections import Counter, defaultdict, deque
 from datetime import date, datetime, timedelta
+from typing import NamedTuple, Optional
 
 import psycopg2
 import psycopg2.extras
 
 import model
-from model import MARKETING, NON_MARKETING, UTC, Contact, Defaults, Settings
+from model import MARKETING, NON_MARKETING, UTC, Contact, Defaults, Settings, \
+    Tool
 
 SCHEMA = "mkt_random"
 GID = "mkt_random_%d_" % os.getpid()
@@ -51,6 +54,10 @@ SHOWN = 30
 ZONES = ["UTC", "Europe/Oslo", "America/Sao_Paulo", "America/Havana",
          "Asia/Beirut", "Pacific/Apia", "Pacific/Kiritimati",
          "America/St_Johns", "Asia/Kathmandu", "Australia/Lord_Howe"]
+# One that nobody knows, one that comes and goes, and some that ship.
+TOOLS = ["form_submission", "form_submission", "contact_import", "api",
+         "workflow", "user", "robot", "unknown"]
+NAMES = ["newsletter", "crm", "ann", None]
 NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
          "it's", None]
 
@@ -59,6 +66,7 @@ NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
 # run keeps away from it while it is listed here.
 KNOWN = {
     "run waits for writers",
+    "rows that change partition take the session's source",
 }
 
 
@@ -83,6 +91,33 @@ class Unpredictable(Exception):
 # ---------------------------------------------------------------------------
 # The tables
 # ---------------------------------------------------------------------------
+
+class Settable(NamedTuple):
+    """The extension's settings in a session: what each is now and what it is
+    after the transaction, if that commits; None where it is empty."""
+    source_type: Optional[str] = None
+    source_name: Optional[str] = None
+    lasting: tuple = (None, None)
+
+    def set(self, name, value):
+        new = self._replace(**{name: value})
+        lasting = tuple(value if field == name else old for field, old
+                        in zip(Settable._fields, self.lasting))
+        return new._replace(lasting=lasting)
+
+    def set_local(self, name, value):
+        return self._replace(**{name: value})
+
+    def ended(self):
+        """When a transaction has committed."""
+        return Settable(*self.lasting, self.lasting)
+
+    def source(self):
+        """F2: a name counts only with a type."""
+        if self.source_type is None:
+            return model.NOBODY
+        return self.source_type, self.source_name
+
 
 class Table:
     """An attached table: how its keys and accounts are written and which they
@@ -282,7 +317,8 @@ def user_trigger(table, old, new):
 # ---------------------------------------------------------------------------
 
 class State:
-    """All rows, settings and the clock, as one session sees them."""
+    """All rows, settings and the clock, as one session sees them; *session*
+    are that session's own settings."""
 
     def __init__(self, tables, now):
         self.tables = tables
@@ -290,6 +326,7 @@ class State:
         self.rows = {table.name: {} for table in tables}
         self.accounts = {}
         self.defaults = Defaults()
+        self.session = Settable()
 
     def copy(self):
         other = State((), self.now)
@@ -297,6 +334,17 @@ class State:
         other.rows = {name: dict(rows) for name, rows in self.rows.items()}
         other.accounts = dict(self.accounts)
         other.defaults = self.defaults
+        other.session = self.session
+        return other
+
+    def promotes(self, account, tool, name):
+        return self.defaults.promotes(account and str(account), tool, name)
+
+    def of_session(self, session):
+        """The same for a session that has no transaction open; to be looked
+        at only."""
+        other = copy.copy(self)
+        other.session = session
         return other
 
     def created_as(self, account, tool, name):
@@ -334,8 +382,8 @@ class State:
 
     def proposed(self, table, new):
         new = user_trigger(table, None, new)
-        return new and model.inserted(new, model.NOBODY, self.created_as,
-                                      self.next_update)
+        return new and model.inserted(new, self.session.source(),
+                                      self.created_as, self.next_update)
 
     def store(self, table, new):
         identity = table.identity(new)
@@ -352,13 +400,22 @@ class State:
             if new is not None:
                 if new.status is None or new.flag is None:
                     raise Refused("23502")
-                new = model.updated(old, new, self.now, self.next_update,
-                                    sets, model.NOBODY, table.composite)
+                new = model.updated(
+                    old, new, self.now, self.next_update, sets,
+                    self.session.source(), table.composite)
+                if table.composite:
+                    self.check_move(table, old, new)
                 done.append((old, new))
         self.replace(table, done)
         for old, new in done:
             self.echo(table, old, new)
         return [new for _, new in done]
+
+    def check_move(self, table, old, new):
+        if "rows that change partition take the session's source" in KNOWN \
+                and table.identity(old) != table.identity(new) \
+                and new.source_type is None and self.session.source_type:
+            raise Unpredictable
 
     def replace(self, table, done):
         """Whether a unique index complains can depend on which row comes
@@ -392,6 +449,19 @@ class State:
                    != accounts.get(name, Settings())[:3]}
         if changed:
             self.redate(changed)
+
+    def set_default(self, key, status):
+        """A row of mkt.tool_setting, or none of it."""
+        settings = dict(self.defaults.settings)
+        settings.pop(key, None)
+        if status is not None:
+            settings[key] = status
+        self.defaults = self.defaults._replace(settings=settings)
+
+    def set_tools(self, tools, settings=None):
+        if settings is None:
+            settings = self.defaults.settings
+        self.defaults = Defaults(tools, settings)
 
     def redate(self, names):
         for table in self.tables:
@@ -440,13 +510,14 @@ def difference(before, after):
                     if identity not in rows]
     accounts = after.accounts if after.accounts != before.accounts else None
     now = after.now if after.now != before.now else None
-    return changes, accounts, now
+    defaults = after.defaults if after.defaults != before.defaults else None
+    return changes, accounts, now, defaults
 
 
 def merge(state, changes, unless=None):
     """Brings the changes of a transaction into another view; rows that differ
     from *unless* there are the other session's own work."""
-    rows, accounts, now = changes
+    rows, accounts, now, defaults = changes
     for name, identity, row in rows:
         mine = state.rows[name]
         if unless and mine.get(identity) != unless.rows[name].get(identity):
@@ -459,6 +530,8 @@ def merge(state, changes, unless=None):
         state.accounts = dict(accounts)
     if now is not None:
         state.now = now
+    if defaults is not None:
+        state.defaults = defaults
 
 
 # ---------------------------------------------------------------------------
@@ -496,6 +569,7 @@ class Session:
         self.execute("SET client_min_messages = warning; SET jit = off;"
                      "SET lock_timeout = '20s'; SET timezone = '%s';"
                      "SET search_path = '%s'" % (time_zone, search_path))
+        self.settings = Settable()
         self.episode = None
         self.isolation = None
         self.base = self.view = self.savepoints = None
@@ -505,15 +579,17 @@ class Session:
     # Transactions --------------------------------------------------------
 
     def state(self):
-        return self.view if self.isolation else self.world.committed
+        if self.isolation:
+            return self.view
+        return self.world.committed.of_session(self.settings)
 
     def begin(self, isolation):
         self.follow_clock()
         self.command("BEGIN ISOLATION LEVEL " + isolation)
         # Nothing has a snapshot before its first query.
         self.execute("SELECT 1")
+        self.base = self.state().copy()
         self.isolation = isolation
-        self.base = self.world.committed.copy()
         self.view = self.base.copy()
         self.savepoints = []
         self.doomed = self.overtaken = False
@@ -532,6 +608,7 @@ class Session:
         else:
             self.world.commit(self, difference(self.base, self.view))
             self.clock = self.world.committed.now
+            self.settings = self.view.session.ended()
         self.end()
 
     def rollback(self):
@@ -552,6 +629,8 @@ class Session:
             self.end()
             return None
         changes = difference(self.base, self.view)
+        # Settings know nothing of what becomes of it.
+        self.settings = self.view.session.ended()
         self.isolation = None
         return changes
 
@@ -650,6 +729,7 @@ class Session:
         else:
             self.world.commit(self, difference(self.world.committed, state))
             self.clock = self.world.committed.now
+            self.settings = state.session.ended()
 
     def compare_error(self, expected, error):
         if not isinstance(expected, Refused) or \
@@ -753,7 +833,8 @@ class Generator:
             (4, self.on_conflict_nothing), (7, self.on_conflict_update),
             (7, self.merge), (5, self.two_in_one), (3, self.transfer),
             (14, self.set_status), (4, self.in_partition),
-            (2, self.update_view),
+            (2, self.update_view), (9, self.set_setting),
+            (5, self.record_activity),
             (3, self.execute_prepared), (3, self.touch),
         ]
 
@@ -810,8 +891,7 @@ class Generator:
                 rng.choice([MARKETING, MARKETING, NON_MARKETING, None]),
                 rng.choice([True, False, False, None]),
                 self.instant(state) if self.chance(0.3) else None,
-                rng.choice([None, "api", "form_submission"]),
-                rng.choice([None, "crm", "newsletter"]))
+                rng.choice([None, None] + TOOLS), rng.choice(NAMES))
             if table.identity(row) not in state.of(table) or \
                     not self.chance(fresh):
                 break
@@ -981,9 +1061,11 @@ class Generator:
                       lambda row: account)
 
     def set_source(self, state, table):
-        kind = self.rng.choice([None, "workflow", "integration"])
-        return Change("marketing_source_type", "source_type", literal(kind),
-                      lambda row: kind)
+        column, field, values = self.rng.choice([
+            ("marketing_source_type", "source_type", TOOLS + [None]),
+            ("marketing_source_name", "source_name", NAMES)])
+        value = self.rng.choice(values)
+        return Change(column, field, literal(value), lambda row: value)
 
     def set_score(self, state, table):
         step = self.rng.randrange(1, 5)
@@ -1397,6 +1479,40 @@ class Generator:
         return Statement(function, sql,
                          lambda state: function_call.run(state, expected))
 
+    def record_activity(self, session, state):
+        table = self.table()
+        keys = [self.some_key(session, state, table)
+                for _ in range(self.rng.choice([1, 2, 5, 12, 30]))]
+        account = None
+        if table.composite or self.chance(0.2):
+            account = str(self.account(table) or table.accounts[0])
+        call = RecordActivity(table, keys, account, self.rng.choice(TOOLS),
+                              self.rng.choice(NAMES))
+        return Statement("record_activity", call.sql(), call.run)
+
+    # Settings of the session -----------------------------------------------
+
+    def set_setting(self, session, state):
+        name, values = self.rng.choice([
+            ("source_type", TOOLS + [None] * 3), ("source_name", NAMES)])
+        value = self.rng.choice(values)
+        local = self.chance(0.4)
+        parameter = "mktcontacts." + name
+        if value is None and not local and self.chance(0.5):
+            sql = "RESET " + parameter
+        elif self.chance(0.3):
+            sql = "SELECT set_config(%s, %s, %s)" % (
+                literal(parameter), literal(value or ""), literal(local))
+        else:
+            sql = "SET %s%s = %s" % ("LOCAL " if local else "", parameter,
+                                     literal(value or ""))
+
+        def run(state):
+            change = state.session.set_local if local else state.session.set
+            state.session = change(name, value)
+            return Outcome()
+        return Statement("SET " + parameter, sql, run)
+
     # Blocks ---------------------------------------------------------------
 
     def block(self, session, state):
@@ -1604,6 +1720,147 @@ class Generator:
         return Statement("DELETE mkt.account", "DELETE FROM mkt.account"
                          " WHERE account = " + literal(name), run)
 
+    def tools(self, session, state):
+        """A change of mkt.tool or mkt.tool_setting."""
+        return self.predictable(
+            [(5, self.new_default), (3, self.change_default),
+             (3, self.drop_default), (3, self.change_tool),
+             (2, self.new_tool), (1, self.rename_tool), (1, self.drop_tool)],
+            session, state)
+
+    def default_key(self):
+        return (self.account_name(), self.rng.choice(TOOLS),
+                self.rng.choice(NAMES))
+
+    def status(self):
+        return self.rng.choice([MARKETING, NON_MARKETING])
+
+    def new_default(self, session, state):
+        key, status, upsert = self.default_key(), self.status(), \
+            self.chance(0.6)
+        sql = ("INSERT INTO mkt.tool_setting (account, tool, source_name,"
+               " created_as) VALUES (%s, %s)" % (
+                   ", ".join(map(literal, key)), literal(status)))
+        if upsert:
+            sql += (" ON CONFLICT (account, tool, source_name)"
+                    " DO UPDATE SET created_as = EXCLUDED.created_as")
+
+        def run(state):
+            tool = state.defaults.tools.get(key[1])
+            if tool and tool.fixed:
+                raise Refused("MK009")
+            if key in state.defaults.settings and not upsert:
+                raise Refused("23505")
+            if tool is None:
+                raise Refused("23503")
+            state.set_default(key, status)
+            return Outcome(1)
+        return Statement("INSERT mkt.tool_setting", sql, run)
+
+    def some_default(self, state):
+        keys = sorted(state.defaults.settings, key=str)
+        return self.rng.choice(keys) if keys else self.default_key()
+
+    def default_is(self, key):
+        return "account = %s AND tool = %s AND source_name" \
+            " IS NOT DISTINCT FROM %s" % tuple(map(literal, key))
+
+    def change_default(self, session, state):
+        key, status = self.some_default(state), self.status()
+        sql = "UPDATE mkt.tool_setting SET created_as = %s WHERE %s" % (
+            literal(status), self.default_is(key))
+
+        def run(state):
+            found = key in state.defaults.settings
+            if found:
+                state.set_default(key, status)
+            return Outcome(int(found))
+        return Statement("UPDATE mkt.tool_setting", sql, run)
+
+    def drop_default(self, session, state):
+        key = self.some_default(state)
+        sql = "DELETE FROM mkt.tool_setting WHERE " + self.default_is(key)
+
+        def run(state):
+            found = key in state.defaults.settings
+            if found:
+                state.set_default(key, None)
+            return Outcome(int(found))
+        return Statement("DELETE mkt.tool_setting", sql, run)
+
+    def change_tool(self, session, state):
+        name = self.rng.choice(TOOLS)
+        field, value = self.rng.choice([
+            ("created_as", self.status()),
+            ("promotes", self.rng.choice(["always", "when_marketing",
+                                          "never"]))])
+        sql = "UPDATE mkt.tool SET %s = %s WHERE tool = %s" % (
+            field, literal(value), literal(name))
+
+        def run(state):
+            tool = state.defaults.tools.get(name)
+            if tool is None:
+                return Outcome(0)
+            new = tool._replace(**{field: value})
+            if tool.fixed and new != tool:
+                raise Refused("MK009")
+            state.set_tools({**state.defaults.tools, name: new})
+            return Outcome(1)
+        return Statement("UPDATE mkt.tool", sql, run)
+
+    def new_tool(self, session, state):
+        name = self.rng.choice(["robot", "robot", "robot", "api"])
+        tool = Tool(self.status(), self.rng.choice(["always", "never"]))
+        sql = ("INSERT INTO mkt.tool (tool, created_as, promotes)"
+               " VALUES (%s, %s, %s)" % (
+                   literal(name), literal(tool.created_as),
+                   literal(tool.promotes)))
+
+        def run(state):
+            if name in state.defaults.tools:
+                raise Refused("23505")
+            state.set_tools({**state.defaults.tools, name: tool})
+            return Outcome(1)
+        return Statement("INSERT mkt.tool", sql, run)
+
+    def rename_tool(self, session, state):
+        """What ships keeps its name; settings follow others."""
+        old, new = self.rng.choice([("robot", "unknown"), ("unknown", "robot"),
+                                    ("api", "unknown")])
+        sql = "UPDATE mkt.tool SET tool = %s WHERE tool = %s" % (
+            literal(new), literal(old))
+
+        def run(state):
+            tools = dict(state.defaults.tools)
+            if old not in tools:
+                return Outcome(0)
+            if old in model.TOOLS:
+                raise Refused("MK009")
+            if new in tools:
+                raise Refused("23505")
+            tools[new] = tools.pop(old)
+            state.set_tools(tools, {
+                (account, new if tool == old else tool, name): status
+                for (account, tool, name), status
+                in state.defaults.settings.items()})
+            return Outcome(1)
+        return Statement("UPDATE mkt.tool", sql, run)
+
+    def drop_tool(self, session, state):
+        name = self.rng.choice(["robot", "unknown", "api", "user"])
+
+        def run(state):
+            tools = dict(state.defaults.tools)
+            if name in model.TOOLS:
+                raise Refused("MK009")
+            found = tools.pop(name, None)
+            state.set_tools(tools, {
+                key: status for key, status in state.defaults.settings.items()
+                if key[1] != name})
+            return Outcome(int(found is not None))
+        return Statement("DELETE mkt.tool", "DELETE FROM mkt.tool"
+                         " WHERE tool = " + literal(name), run)
+
     def truncate(self, session, state):
         table = self.table()
 
@@ -1684,21 +1941,45 @@ class Generator:
         return Statement("mkt.repair", sql, lambda state: Outcome(rows=[]))
 
 
-class SetStatus:
-    """A call of mkt.set_marketing or mkt.set_non_marketing."""
+class Call:
+    """A call of a function that sets contacts by key."""
 
-    def __init__(self, table, function, keys, account, source):
+    def __init__(self, table, keys, account):
         self.table = table
-        self.function = function
         self.keys = keys
         self.account = account
-        self.source = source
 
-    def sql(self, expected):
+    def arguments(self):
         arguments = ["'%s'" % self.table.name, "ARRAY[%s]::%s[]" % (
             ", ".join(map(literal, self.keys)), self.table.key_type)]
         if self.account is not None:
             arguments.append("account => " + literal(self.account))
+        return arguments
+
+    def found(self, state):
+        """The contacts, and how many there are not."""
+        asked = set(self.keys)
+        found = [row for row in state.of(self.table).values()
+                 if row.key in asked
+                 and self.account in (None, str(row.account))]
+        return found, len(asked) - len(found)
+
+    def outcome(self, found, report):
+        """Contacts that the user's trigger skips are reported somehow."""
+        frozen = any(self.table.freezes(row) for row in found)
+        return Outcome(rows=None if frozen else [report])
+
+
+class SetStatus(Call):
+    """A call of mkt.set_marketing or mkt.set_non_marketing."""
+
+    def __init__(self, table, function, keys, account, source):
+        super().__init__(table, keys, account)
+        self.function = function
+        self.source = source
+
+    def sql(self, expected):
+        arguments = self.arguments()
         if expected is not None:
             arguments.append("expected => %d" % expected)
         if self.source:
@@ -1708,12 +1989,8 @@ class SetStatus:
             " FROM mkt.%s(%s)" % (self.function, ", ".join(arguments))
 
     def run(self, state, expected):
-        asked = set(self.keys)
-        found = [row for row in state.of(self.table).values()
-                 if row.key in asked
-                 and self.account in (None, str(row.account))]
+        found, missing = self.found(state)
         kinds = Counter(row.state(state.now) for row in found)
-        missing = len(asked) - len(found)
         if self.function == "set_marketing":
             report = (kinds["N"] + kinds["P"], kinds["M"], 0, missing, 0)
             wanted = {"status": MARKETING, "flag": False}
@@ -1722,17 +1999,43 @@ class SetStatus:
             wanted = {"status": NON_MARKETING, "flag": False}
         if self.source:
             wanted["source_type"], wanted["source_name"] = self.source
-        frozen = any(self.table.freezes(row) for row in found)
         if expected is not None and expected != report[0]:
             raise Refused
         state.update(self.table, [
             (row, row._replace(**wanted))
             for row in found if self.changes(row.state(state.now))], wanted)
-        return Outcome(rows=None if frozen else [report])
+        return self.outcome(found, report)
 
     def changes(self, state):
         return state != "M" if self.function == "set_marketing" \
             else state == "M"
+
+
+class RecordActivity(Call):
+    """A call of mkt.record_activity (F1)."""
+
+    def __init__(self, table, keys, account, tool, name):
+        super().__init__(table, keys, account)
+        self.source = tool, name
+
+    def sql(self):
+        return "SELECT changed, already, pending, not_found, parked, kept" \
+            " FROM mkt.record_activity(%s)" % ", ".join(
+                self.arguments() + ["source_type => %s, source_name => %s"
+                                    % tuple(map(literal, self.source))])
+
+    def run(self, state):
+        found, missing = self.found(state)
+        kinds = Counter(row.state(state.now) for row in found)
+        promoted = [row for row in found if row.state(state.now) == "N"
+                    and state.promotes(row.account, *self.source)]
+        wanted = dict(status=MARKETING, flag=False, source_type=self.source[0],
+                      source_name=self.source[1])
+        report = (len(promoted), kinds["M"], kinds["P"], missing, 0,
+                  kinds["N"] - len(promoted))
+        state.update(self.table, [(row, row._replace(**wanted))
+                                  for row in promoted], wanted)
+        return self.outcome(found, report)
 
 
 def returned(table, rows):
@@ -1770,6 +2073,7 @@ def run_caught(state, nodes, fails, after):
         run_nodes(state, after)
     else:
         merge(state, difference(state, inside))
+        state.session = inside.session
 
 
 # ---------------------------------------------------------------------------
@@ -1847,7 +2151,8 @@ class World:
                                     " AND gid LIKE 'mkt_random_%'"):
             session.execute("ROLLBACK PREPARED " + literal(gid))
         session.execute(FIXTURE.format(schema=SCHEMA))
-        session.execute("DELETE FROM mkt.account")
+        session.follow_clock()
+        self.forget_settings()
         session.execute("INSERT INTO %s.owner SELECT unnest('{%s}'::uuid[])" % (
             SCHEMA, ",".join(map(str, self.tables[3].accounts[:-1]))))
         for table in self.tables:
@@ -1861,6 +2166,16 @@ class World:
                 " UPDATE %s.person SET marketing_status = $2,"
                 " marketing_until_next_update = $3 WHERE id = ANY ($1)"
                 % SCHEMA)
+
+    def forget_settings(self):
+        """What others or an earlier run have left."""
+        self.observer.execute(
+            "DELETE FROM mkt.account; DELETE FROM mkt.tool_setting;"
+            "DELETE FROM mkt.tool WHERE NOT shipped;" + " ".join(
+                "UPDATE mkt.tool SET created_as = %s, promotes = %s"
+                " WHERE tool = %s;" % tuple(map(literal, (
+                    tool.created_as, tool.promotes, name)))
+                for name, tool in model.TOOLS.items()))
 
     def fill(self, session, table):
         columns = [c for c in table.columns if c not in OURS]
@@ -1879,7 +2194,7 @@ class World:
         for table in self.tables:
             self.observer.execute("SELECT mkt.detach('%s')" % table.name)
         self.observer.execute("DROP SCHEMA %s CASCADE" % SCHEMA)
-        self.observer.execute("DELETE FROM mkt.account")
+        self.forget_settings()
 
     # Episodes: what a session does, a statement at a time ------------------
 
@@ -1912,14 +2227,15 @@ class World:
 
     def single(self, session):
         """A statement that is its own transaction."""
-        generator, state = self.generator, self.committed
+        generator, state = self.generator, session.state()
         maker = self.ordinary
         if self.rng.random() < 0.3:
             if self.acquire(session):
                 maker = self.rng.choices(
                     [generator.settings, generator.move_clock, generator.job,
                      generator.repair, generator.truncate, generator.attach,
-                     generator.cascade], [40, 40, 30, 5, 1, 2, 4])[0]
+                     generator.cascade, generator.tools],
+                    [40, 40, 30, 5, 1, 2, 4, 20])[0]
             elif self.rng.random() < 0.3:
                 maker = generator.job_beside
         session.run(maker(session, state))
@@ -1941,7 +2257,7 @@ class World:
                 if old and row != old and old.expired(self.committed.now) \
                         and row == old.become("N"):
                     changes.append((table.name, identity, row))
-        self.commit(session, (changes, None, None))
+        self.commit(session, (changes, None, None, None))
 
     def ordinary(self, session, state):
         """A statement on the session's own rows."""
@@ -1949,12 +2265,9 @@ class World:
         safe = session.isolation in (None, "READ COMMITTED") or \
             not session.contended()
         if safe and self.rng.random() < 0.1:
-            maker = self.rng.choice([self.generator.block,
-                                     self.generator.block,
-                                     self.generator.loop])
-            statement = maker(session, state)
-            if statement:
-                return statement
+            return self.generator.predictable(
+                [(2, self.generator.block), (1, self.generator.loop)],
+                session, state)
         return self.generator.plain(session, state)
 
     def transaction(self, session):
@@ -2001,7 +2314,7 @@ class World:
         if self.rng.random() < 0.12 and self.acquire(session):
             generator, newest = self.generator, \
                 session.isolation == "READ COMMITTED"
-            makers = {generator.settings: 10}
+            makers = {generator.settings: 10, generator.tools: 5}
             if not prepares:
                 makers[generator.move_clock] = 5
             if newest:
@@ -2060,6 +2373,7 @@ class World:
             self.compare_rows(session, state, table)
         names = self.names if everything else rng.sample(self.names, 4)
         self.compare_counts(session, state, names)
+        self.compare_defaults(session, state, names)
         if everything or rng.random() < 0.3:
             self.compare_usage(session, state)
         if everything or rng.random() < 0.5:
@@ -2099,6 +2413,20 @@ class World:
         return [max(state.now, update - MICROSECOND), update,
                 update + timedelta(days=rng.randrange(70)),
                 state.now + timedelta(seconds=rng.randrange(10 ** 7))]
+
+    def compare_defaults(self, session, state, names):
+        rng, tools = self.check_rng, sorted(model.TOOLS) + TOOLS
+        cases = [(rng.choice(names + [None]), rng.choice(tools),
+                  rng.choice(NAMES)) for _ in range(3)]
+        rows = session.query("SELECT account, tool, name, mkt.created_as("
+                             "account, tool, name), mkt.promotes(account,"
+                             " tool, name) FROM (VALUES %s) v (account, tool,"
+                             " name)" % ", ".join(
+                                 "(%s::text, %s, %s::text)" % tuple(
+                                     map(literal, case)) for case in cases))
+        same_rows("mkt.created_as(), mkt.promotes()", [
+            case + (state.defaults.created_as(*case),
+                    state.defaults.promotes(*case)) for case in cases], rows)
 
     def compare_usage(self, session, state):
         contacts = state.contacts()
