@@ -304,3 +304,93 @@ def asked_of_expired(old, new, sets):
     if same and ("flag" in sets or not sets_status):
         return None
     return "M" if sets_status and new.status == MARKETING else "N"
+
+
+# ---------------------------------------------------------------------------
+# What a history says (T11, P3)
+# ---------------------------------------------------------------------------
+
+class Event(NamedTuple):
+    """What happened to a contact, as a history has it.  *was* and *until* are
+    until when it was marketing before and is after it, None where it was not
+    there; *account* is the one after it, or the last one."""
+    key: object
+    account: object
+    was: Optional[datetime]
+    until: Optional[datetime]
+    changed_at: datetime
+    effective_at: datetime
+    source: tuple
+    from_source: tuple
+    moved: bool = False
+    from_account: object = None
+
+    def words(self):
+        if self.was is None:
+            return "created"
+        if self.until is None:
+            return "deleted"
+        if self.moved:
+            return "moved to another account"
+        if self.until == NEVER:
+            return "update date passed"
+        if self.until == FOREVER:
+            return "set as marketing"
+        return {FOREVER: "set as non-marketing",
+                NEVER: "set as marketing until the next update"} \
+            .get(self.was, "update date moved")
+
+    def status(self):
+        if self.until is None:
+            return None
+        return MARKETING if self.until > self.effective_at else NON_MARKETING
+
+    def touches(self):
+        """Whether somebody did it to the contact: its update date comes and
+        passes by itself, and moves with its account's settings."""
+        return self.moved or self.was in (None, NEVER, FOREVER) \
+            or self.until in (None, FOREVER)
+
+
+def events(old, new, now, source):
+    """What a statement of a session with that source did to a contact that was
+    *old* and is *new*; None stands for no contact.  One whose instant has
+    passed became non-marketing then, and what the statement did came after
+    (S1)."""
+    was = old and old.marketing_until()
+    until = new and new.marketing_until()
+    moved = bool(old and new and old.account != new.account)
+    if was == until and not moved:
+        return []
+    here, there = new or old, old or new
+    event = Event(here.key, here.account, was, until, now, now,
+                  (new.source_type, new.source_name) if new else source,
+                  (old.source_type, old.source_name) if old else NOBODY,
+                  moved, there.account if moved else None)
+    if not (old and old.expired(now)):
+        return [event]
+    passed = event._replace(account=old.account, until=NEVER, moved=False,
+                            effective_at=was, from_account=None)
+    if until == NEVER and not moved:
+        return [passed]
+    return [passed, event._replace(was=NEVER)]
+
+
+def undo_of(events, foreign, row, now):
+    """What undoing a batch makes of a contact (W5, T8): the outcome, and the
+    state it asks for or None.  *events* are the batch's own on that contact
+    and *foreign* later ones of others."""
+    first = events[0]
+    if row is None:
+        return "gone", None
+    if any(event.touches() for event in foreign):
+        return "changed since", None
+    state, was = row.state(now), first.was
+    if was is None or was <= first.effective_at:
+        was = NEVER
+    if state == "N":
+        return ("restored" if was == NEVER else "too late"), None
+    if was == FOREVER:
+        return "restored", "M" if state == "P" else None
+    wanted = "P" if state == "M" else None
+    return ("restored" if was > now else "pending"), wanted
