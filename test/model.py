@@ -345,6 +345,10 @@ class Event(NamedTuple):
             return None
         return MARKETING if self.until > self.effective_at else NON_MARKETING
 
+    def passed(self):
+        """Whether it is that an update date has passed."""
+        return self.was not in (None, NEVER, FOREVER) and self.until == NEVER
+
     def touches(self):
         """Whether somebody did it to the contact: its update date comes and
         passes by itself, and moves with its account's settings."""
@@ -355,25 +359,56 @@ class Event(NamedTuple):
 def events(old, new, now, source):
     """What a statement of a session with that source did to a contact that was
     *old* and is *new*; None stands for no contact.  One whose instant has
-    passed became non-marketing then, and what the statement did came after
-    (S1)."""
+    passed became non-marketing then, which is nobody's doing, and what the
+    statement did came after (S1).  Who was not marketing and is not leaves no
+    trace."""
     was = old and old.marketing_until()
     until = new and new.marketing_until()
     moved = bool(old and new and old.account != new.account)
     if was == until and not moved:
         return []
     here, there = new or old, old or new
-    event = Event(here.key, here.account, was, until, now, now,
-                  (new.source_type, new.source_name) if new else source,
-                  (old.source_type, old.source_name) if old else NOBODY,
-                  moved, there.account if moved else None)
-    if not (old and old.expired(now)):
-        return [event]
-    passed = event._replace(account=old.account, until=NEVER, moved=False,
-                            effective_at=was, from_account=None)
-    if until == NEVER and not moved:
-        return [passed]
-    return [passed, event._replace(was=NEVER)]
+    from_source = (old.source_type, old.source_name) if old else NOBODY
+    found = []
+    if old and old.expired(now):
+        found.append(Event(here.key, old.account, was, NEVER, now, was,
+                           from_source, from_source))
+        was = NEVER
+    if (was != until or moved) and not {was, until} <= {None, NEVER}:
+        found.append(Event(
+            here.key, here.account, was, until, now, now,
+            (new.source_type, new.source_name) if new else source,
+            from_source, moved, there.account if moved else None))
+    return found
+
+
+def status_at(told, emptied, row, at, account=None):
+    """What a history says of a contact's status at an instant gone by (P3):
+    *told* are the places and events of its rows, *emptied* the places and
+    instants at which the table was, *row* is the contact as it is now, and
+    *account* the text of the account that is asked for.  The last change until
+    then says it, else what the first one after it found there."""
+    before = [(place, event.until if account in (None, text(event.account))
+               else None)
+              for place, event in told if event.changed_at <= at]
+    before += [(place, None) for place, instant in emptied if instant <= at]
+    until = max(before)[1] if before else None
+    if until is None:
+        after = [event for _, event in told if event.changed_at > at]
+        if after and account is not None and after[0].moved and \
+                account != text(after[0].from_account):
+            return None
+        if after:
+            until = after[0].was
+        elif row:
+            until = NEVER if before else row.marketing_until()
+    if until is None:
+        return None
+    return MARKETING if until > at else NON_MARKETING
+
+
+def text(account):
+    return None if account is None else str(account)
 
 
 def undo_of(events, foreign, row, now):

@@ -43,7 +43,7 @@ import psycopg2.extras
 
 import model
 from model import MARKETING, NON_MARKETING, UTC, Contact, Defaults, Settings, \
-    Tool
+    Tool, text
 
 SCHEMA = "mkt_random"
 GID = "mkt_random_%d_" % os.getpid()
@@ -52,8 +52,6 @@ OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
 # Setting one of these makes the extension's trigger for the statement fire.
 OURS_FIELDS = {"key", "account", "status", "flag", "until", "source_type",
                "source_name"}
-# The accounts of the table member whose partition is partitioned again.
-SPLIT = ("it's", "blåbær")
 COMMON = "common"
 ROLE = "postgres"
 # Where a transaction's own places begin, after all committed ones.
@@ -75,20 +73,9 @@ NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
 # What the extension does not do as it should, by the name of the fault; the
 # run keeps away from it while it is listed here.
 KNOWN = {
-    "run waits for writers",
-    "rows that change partition take the session's source",
+    "an INSERT after an UPDATE of the same key is taken for a move",
     "what row triggers alone saw is written late",
-    "a key that changes partition is another contact",
-    "a contact that expired elsewhere has moved twice",
-    "an expired contact counts twice in its batch",
-    "applying belongs to the session's batch",
     "undo takes what it leaves for changed",
-    "undo leaves the source where it leaves the state",
-    "a pending contact that moved is not touched",
-    "undo joins the batch that it undoes",
-    "status_at() takes one account's contact for another's",
-    "what emptied a table outlasts mkt.forget()",
-    "one statement on two tables begins several batches",
 }
 
 
@@ -196,6 +183,18 @@ class Table:
     def freezes(self, contact):
         """Whether the user's trigger skips every UPDATE of it."""
         return self.triggered and contact.note == "frozen"
+
+    def partition(self, contact):
+        """The part of its table that it is in, as far as can be told."""
+        if not self.composite:
+            return None
+        return {"acme": "a", "1": "a", "x y": "b", "3": "b"}.get(
+            contact.account, "rest")
+
+    def leaves(self, old, new):
+        """Whether a contact is deleted from a partition."""
+        return self.composite and old is not None and (
+            new is None or self.partition(old) != self.partition(new))
 
     def match(self, contact):
         where = "id = " + literal(contact.key)
@@ -365,12 +364,15 @@ class Emptied(NamedTuple):
     table: str
     at: datetime
     role: str
+    source: tuple
 
 
 class Attached(NamedTuple):
-    """From here on there is a history."""
+    """From here on there is a history; *first* is whether no contact of the
+    table can have been marketing before."""
     table: str
     at: datetime
+    first: bool = False
 
 
 class Forgotten(NamedTuple):
@@ -531,6 +533,11 @@ class State:
                         ["status"])
 
     def proposed(self, table, new):
+        if table.composite and new.source_type is None and \
+                self.session.source_type is not None and \
+                "an INSERT after an UPDATE of the same key is taken for a" \
+                " move" in KNOWN:
+            raise Unpredictable
         new = user_trigger(table, None, new)
         return new and model.inserted(new, self.session.source(),
                                       self.created_as, self.next_update)
@@ -542,23 +549,29 @@ class State:
         self.of(table)[identity] = new
         self.happen(table, None, new)
 
-    def happen(self, table, old, new, applied=False):
+    def happen(self, table, old, new):
         """Notes what a row's becoming another one means."""
-        happened = model.events(old, new, self.now, self.session.source())
-        if not happened:
-            return
-        if len(happened) > 1 and happened[1].moved and \
-                "a contact that expired elsewhere has moved twice" in KNOWN:
-            raise Unpredictable
-        batch = self.call or self.labelled(table)
-        if applied and "applying belongs to the session's batch" not in KNOWN:
-            batch = None
-        self.journal += [Happened(table.name, event, batch, ROLE)
-                         for event in happened]
-        if batch and not self.call:
-            twice = "an expired contact counts twice in its batch" in KNOWN
-            self.report(batch, "statement",
-                        (len(happened) if twice else 1, 0, 0, 0, 0))
+        if table.leaves(old, new):
+            # What it leaves may turn out to be nothing.
+            self.batch_of(table)
+        if new and table.leaves(old, new) and old.key != new.key:
+            happened = [
+                *model.events(old, None, self.now, self.session.source()),
+                *model.events(None, new, self.now, self.session.source())]
+        else:
+            happened = model.events(old, new, self.now, self.session.source())
+        for event in happened:
+            batch = None if event.passed() else self.batch_of(table)
+            self.journal.append(Happened(table.name, event, batch, ROLE))
+            if batch and batch is not self.call:
+                self.report(batch, "statement", (1, 0, 0, 0, 0))
+
+    def batch_of(self, table):
+        """A call is about one table; what triggers do to others meanwhile is
+        none of its doing."""
+        if self.call and self.call.table == table.name:
+            return self.call
+        return self.labelled(table)
 
     def labelled(self, table):
         """The batch of the session's label on that table."""
@@ -573,24 +586,20 @@ class State:
             self.report(batch, "statement", (0, 0, 0, 0, 0))
         return batch
 
-    def begins_batch(self, *tables):
-        """Whether the session's label has no batch on one of the tables."""
-        label = self.session.batch
-        return label is not None and any(
-            (label, table.name) not in labels for table in tables
-            for labels in [{**self.chronicle.labels, **self.labels}])
-
-    def report(self, batch, action, outcome, source=model.NOBODY):
+    def report(self, batch, action, outcome, source=None):
+        """Whoever names no tool has the session's."""
+        if source is None or source[0] is None:
+            source = self.session.source()
         self.journal.append(Report(batch, action, ROLE, self.now, outcome,
                                    source))
 
-    def begin_call(self, table):
-        self.call = self.labelled(table) or Batch(table.name)
+    def begin_call(self, table, joins=True):
+        self.call = joins and self.labelled(table) or Batch(table.name)
         return self.call
 
     def end_call(self, action, outcome, source=None):
         batch, self.call = self.call, None
-        self.report(batch, action, outcome, source or model.NOBODY)
+        self.report(batch, action, outcome, source)
 
     # What this session can know of it
 
@@ -628,13 +637,14 @@ class State:
                 result.append(place)
         return result
 
-    def emptied(self, table, after):
-        """When it was emptied, from a place in the order on."""
+    def emptied(self, table):
+        """When it was emptied, as its history says."""
+        start = self.since(table)[0]
         return [place for place in self.places(
             self.chronicle.by_table[table.name],
             lambda item: isinstance(item, Emptied)
             and item.table == table.name)
-            if isinstance(place[1], Emptied) and place[0] > after]
+            if isinstance(place[1], Emptied) and place[0] > start]
 
     def contacts_of(self, batch):
         """The keys of contacts that the batch has changed."""
@@ -689,9 +699,7 @@ class State:
         for place in self.told(table, key):
             event = place[1].event
             found[event.account if table.composite else None].append(
-                (place[0], place[1]._replace(event=event._replace(
-                    moved=event.moved and "a pending contact that moved is"
-                    " not touched" not in KNOWN))))
+                place)
         return found
 
     def reports(self):
@@ -727,13 +735,10 @@ class State:
         return [new for _, new in done]
 
     def check_move(self, table, old, new):
-        if "rows that change partition take the session's source" in KNOWN \
-                and table.identity(old) != table.identity(new) \
-                and new.source_type is None and self.session.source_type:
-            raise Unpredictable
-        if "a key that changes partition is another contact" in KNOWN \
-                and new.key != old.key and (
-                    new.account != old.account or new.account in SPLIT):
+        """Into which hash partition a new key leads only the database
+        knows."""
+        if new.key != old.key and table.partition(old) == "rest" and \
+                table.partition(new) == "rest":
             raise Unpredictable
 
     def check_late(self, old, new, sets):
@@ -775,13 +780,14 @@ class State:
 
     def truncate(self, table):
         self.of(table).clear()
-        self.journal.append(Emptied(table.name, self.now, ROLE))
+        self.journal.append(Emptied(table.name, self.now, ROLE,
+                                    self.session.source()))
 
-    def put(self, table, identity, new, applied=False):
+    def put(self, table, identity, new):
         """What the extension does by itself."""
         rows = self.of(table)
         old, rows[identity] = rows[identity], new
-        self.happen(table, old, new, applied)
+        self.happen(table, old, new)
 
     def set_settings(self, accounts):
         """D7: pending contacts move with their account's settings."""
@@ -823,7 +829,7 @@ class State:
             for identity, row in rows.items():
                 if row.expired(self.now) and not table.freezes(row) \
                         and row.half in halves:
-                    self.put(table, identity, row.become("N"), True)
+                    self.put(table, identity, row.become("N"))
 
     def contacts(self):
         """All contacts, by the text of their account."""
@@ -1810,9 +1816,6 @@ class Generator:
                    ", ".join(columns), value, ", ".join(columns)))
 
         def run(state):
-            if "one statement on two tables begins several batches" in KNOWN \
-                    and state.begins_batch(source, target):
-                raise Unpredictable
             count = 0
             for row in state.delete(source, where.matching(state, source)):
                 row = state.proposed(target, row._replace(
@@ -1910,7 +1913,7 @@ class Generator:
                                      literal(value or ""))
 
         def run(state):
-            if name == "batch" and state.late and \
+            if name != "batch" and state.late and \
                     "what row triggers alone saw is written late" in KNOWN:
                 raise Unpredictable
             change = state.session.set_local if local else state.session.set
@@ -2027,7 +2030,7 @@ class Generator:
                                   self.rng.choice([29, 30, 31]))
         commitment = "monthly" if started_on and self.chance(0.5) else "annual"
         return Settings(commitment, started_on, self.rng.choice(ZONES),
-                        self.rng.choice([None, "starter", "professional"]))
+                        self.rng.choice(self.world.editions))
 
     def insert_account(self, name, settings):
         return ("INSERT INTO mkt.account (account, commitment, started_on,"
@@ -2337,8 +2340,6 @@ class Generator:
             "CALL mkt.run()", "CALL mkt.apply_updates()",
             "CALL mkt.apply_updates(%d)"
             % self.rng.choice([1, 2, 7, 50, 1000])])
-        if halves != (0, 1) and "run waits for writers" in KNOWN:
-            sql = "CALL mkt.apply_updates()"
 
         def run(state):
             state.apply(halves)
@@ -2485,8 +2486,7 @@ class Undo:
         table = self.world.table(self.batch.table)
         if min(item.at for item in reports) < state.since(table)[1].at:
             raise Refused("MK008")
-        self.check(state)
-        batch = state.begin_call(table)
+        batch = state.begin_call(table, joins=False)
         outcomes, changes = state.undo(table, self.batch)
         done = self.update(state, table, changes)
         result = tuple(outcomes[name] for name in (
@@ -2495,15 +2495,6 @@ class Undo:
             done = result[0] + result[1]
         state.end_call(self.batch, (done, 0, 0, 0, 0))
         return Outcome(rows=[result], batch=batch)
-
-    def check(self, state):
-        if state.late and \
-                "what row triggers alone saw is written late" in KNOWN:
-            raise Unpredictable
-        if state.session.batch is not None and \
-                state.session.batch == self.batch.label and \
-                "undo joins the batch that it undoes" in KNOWN:
-            raise Unpredictable
 
     def update(self, state, table, changes):
         """How many contacts changed."""
@@ -2517,9 +2508,8 @@ class Undo:
             new = row._replace(source_type=source[0], source_name=source[1])
             if wanted:
                 new = new._replace(status=MARKETING, flag=wanted == "P")
-            elif "undo leaves the source where it leaves the state" in KNOWN:
-                continue
-            pairs.append((row, new))
+            if wanted or outcome == "pending":
+                pairs.append((row, new))
         return len(state.update(table, pairs, [
             "status", "flag", "source_type", "source_name"]))
 
@@ -2536,10 +2526,6 @@ def word(until):
         return "infinity" if until == model.FOREVER else "-infinity"
     fraction = ".%06d" % until.microsecond if until.microsecond else ""
     return until.strftime("%Y-%m-%d %H:%M:%S") + fraction.rstrip("0")
-
-
-def text(account):
-    return None if account is None else str(account)
 
 
 def key_of(item):
@@ -2623,8 +2609,13 @@ class World:
                          Session(self, 1, "America/New_York", "")]
         self.observer = Session(self, 2)
         self.generator = Generator(self)
-        self.prepares = int(self.observer.query(
+        # What a prepared transaction adds to an account with an edition makes
+        # others wait who add to it, so a run has either.
+        self.can_prepare = int(self.observer.query(
             "SHOW max_prepared_transactions")[0][0]) > 0
+        self.prepares = self.can_prepare and seed % 2 == 1
+        self.editions = [None] if self.prepares else [
+            None, "starter", "professional"]
 
     # Bookkeeping ---------------------------------------------------------
 
@@ -2712,7 +2703,7 @@ class World:
     def begin_history(self, session, table):
         """And a batch that both sessions may add to."""
         state = session.state().copy()
-        state.journal.append(Attached(table.name, state.now))
+        state.journal.append(Attached(table.name, state.now, True))
         session.execute("SET mktcontacts.batch = '%s';"
                         "SELECT mkt.set_marketing('%s', '{}'::%s[]%s);"
                         "RESET mktcontacts.batch" % (
@@ -2824,7 +2815,7 @@ class World:
                 old = self.committed.of(table).get(identity)
                 if old and row != old and old.expired(self.committed.now) \
                         and row == old.become("N"):
-                    state.put(table, identity, row, True)
+                    state.put(table, identity, row)
         self.commit(session, difference(self.committed, state))
 
     def ordinary(self, session, state):
@@ -3051,17 +3042,18 @@ class World:
             self.chronicle.bind(batch, number)
 
     def batch_row(self, batch, items):
-        def least(values):
-            return min((v for v in values if v is not None), default=None)
+        def listed(values):
+            return ", ".join(sorted(set(values) - {None})) or None
 
         return (batch.number, batch.table, batch.label,
-                min(item.action if isinstance(item.action, str)
-                    else "undo of %d" % item.action.number for item in items),
-                ", ".join(sorted({item.role for item in items})),
+                listed(item.action if isinstance(item.action, str)
+                       else "undo of %d" % item.action.number
+                       for item in items),
+                listed(item.role for item in items),
                 min(item.at for item in items),
                 *map(sum, zip(*(item.outcome for item in items))),
-                least(item.source[0] for item in items),
-                least(item.source[1] for item in items))
+                listed(item.source[0] for item in items),
+                listed(item.source[1] for item in items))
 
     def compare_history(self, session, state, table, key):
         """The rows themselves, and what mkt.history() says of them.  Contacts
@@ -3083,9 +3075,8 @@ class World:
                 " FROM %s WHERE contact = %s AND %s ORDER BY change" % (
                     WORD % {"column": "was"}, WORD % {"column": "until"},
                     table.history, table.literal("id", key), only)))
-        if told:
-            told = sorted(told + state.emptied(table, told[0][0]),
-                          key=lambda place: place[0])
+        told = sorted(told + self.ends(state, table, told),
+                      key=lambda place: place[0])
         self.same_order("mkt.history(%s, %s, %s)" % (table.name, key, account), [
             self.told_row(item) for _, item in told], session.query(
                 "SELECT changed_at, effective_at, change, status::text, until,"
@@ -3093,6 +3084,16 @@ class World:
                 " FROM mkt.history('%s', %s%s)" % (
                     table.name, literal(str(key)), "" if account is None else
                     ", account => " + literal(account))))
+
+    def ends(self, state, table, told):
+        """When the table was emptied of a contact that was there, as far as
+        its history goes."""
+        found = []
+        for place in state.emptied(table):
+            before = [item for at, item in told if at < place[0]]
+            if before and before[-1].event.until is not None:
+                found.append(place)
+        return found
 
     def past(self, state):
         """An instant that is mostly gone by, often one at which the clock has
@@ -3114,16 +3115,9 @@ class World:
         if table.composite or self.check_rng.random() < 0.2:
             account = str(self.check_rng.choice(table.accounts)
                           or table.accounts[0])
-        since = state.since(table)[1].at
-        if at < since or not self.knows(state, table, key, account, at):
+        if at < state.since(table)[1].at:
             return
-        rows = state.rows_at(at)[table.name].values()
-        found = [row for row in rows if row.key == key
-                 and account in (None, text(row.account))]
-        expected = None
-        if found:
-            expected = MARKETING if found[0].marketing_until() > at \
-                else NON_MARKETING
+        expected = self.status(state, table, key, account, at)
         sql = "SELECT mkt.status_at('%s', %s, %s%s)::text" % (
             table.name, literal(str(key)), literal(at), "" if account is None
             else ", account => " + literal(account))
@@ -3132,58 +3126,64 @@ class World:
             raise Mismatch("\n".join(
                 [sql, "model: %s" % expected, "database: %s" % answer,
                  "the history:"] + [shown(item) for _, item in state.told(
-                     table, key, forgotten=True) + state.emptied(table, 0)]))
+                     table, key, forgotten=True) + state.emptied(table)]))
 
-    def knows(self, state, table, key, account, at):
-        """Whether the history can say what that contact was then.  It cannot
-        where it was made to forget it, nor while the key is one that an UPDATE
-        of the key gave or took."""
-        told = [item for _, item in state.told(table, key, forgotten=True)
-                if concerns(item, account)]
-        start, gap = state.since(table)[1].at, False
-        # What was there when the table was attached has left no trace of it
-        # when the table was emptied.
-        first = min([place for place, item in state.told(table, key)
-                     if concerns(item, account)], default=2 * OWN)
-        if any(place < first and at < item.at
-               for place, item in state.emptied(table, 0)):
-            return False
-        for item in told:
-            gap = gap or not isinstance(item, Happened)
-            if isinstance(item, Rekeyed) or isinstance(item, Forgotten) \
-                    and item.account not in (None, account):
-                start = None
-            elif isinstance(item, Forgotten):
-                start = item.at
-            elif start is None:
-                start = item.event.changed_at
-        if gap and "what emptied a table outlasts mkt.forget()" in KNOWN and \
-                state.emptied(table, 0):
-            return False
-        if account is not None and any(
-                isinstance(item, Happened) and item.event.moved
-                for item in told) and "status_at() takes one account's" \
-                " contact for another's" in KNOWN:
-            return False
-        return start is not None and start <= at
+    def status(self, state, table, key, account, at):
+        """What the history must say.  Where it has seen all, that is whether
+        the contact was marketing."""
+        def find(rows):
+            return next((row for row in rows[table.name].values()
+                         if row.key == key
+                         and account in (None, text(row.account))), None)
+
+        row = find(state.rows_at(at))
+        status = row and (MARKETING if row.marketing_until() > at
+                          else NON_MARKETING)
+        if at >= state.now:
+            return status
+        told = [(place, item) for place, item in state.told(
+            table, key, forgotten=True) if concerns(item, account)]
+        said = model.status_at(
+            [(place, item.event) for place, item in state.told(table, key)
+             if concerns(item, account)],
+            [(place, item.at) for place, item in state.emptied(table)],
+            find(state.rows), at, account)
+        if all(isinstance(item, Happened) for _, item in told) and \
+                not self.lost(state, table, told, at) and \
+                MARKETING in (said, status) and said != status:
+            raise Mismatch("\n".join(
+                ["at %s contact %s of %s in %s was %s; its history says %s:"
+                 % (at, key, account, table.name, status, said)]
+                + [shown(item) for _, item in told + state.emptied(table)]))
+        return said
+
+    def lost(self, state, table, told, at):
+        """Whether it may have been marketing when the table was attached, and
+        left no trace of it when the table was emptied."""
+        first = min([place for place, _ in told], default=2 * OWN)
+        return not state.since(table)[1].first and any(
+            place < first and at < item.at
+            for place, item in state.emptied(table))
 
     def compare_past_counts(self, session, state):
         """mkt.billable() at an instant gone by."""
         rng, asked, expected = self.check_rng, [], []
         for _ in range(3):
             name, at = rng.choice(self.names), self.past(state)
-            since = max(state.since(table)[1].at for table in self.tables
-                        if table.account_column or name in table.accounts)
+            begun = [state.since(table)[1] for table in self.tables
+                     if table.account_column or name in table.accounts]
             sql = "mkt.billable(%s, %s)" % (literal(name), literal(at))
-            if at < since:
+            if any(at < since.at and not since.first for since in begun):
                 if at < state.now and not session.isolation:
                     self.refused(session, "SELECT " + sql, "MK008")
                 continue
             asked.append(sql)
             expected.append(sum(
                 text(row.account) == name and row.marketing_until() > at
-                for rows in state.rows_at(at).values()
+                for rows in (state.rows_at(at) or {}).values()
                 for row in rows.values()))
+        if not asked:
+            return
         answer = session.query("SELECT " + ", ".join(asked))[0]
         if list(answer) != expected:
             raise Mismatch("%s\nmodel: %s\ndatabase: %s"
@@ -3208,8 +3208,8 @@ class World:
 
     def told_row(self, item):
         if isinstance(item, Emptied):
-            return (item.at, item.at, "table emptied", None, None, None, None,
-                    None, item.role, None)
+            return (item.at, item.at, "table emptied", None, None, None,
+                    *item.source, item.role, None)
         event, batch = item.event, item.batch
         until = None if event.until in (model.NEVER, model.FOREVER) \
             else event.until
@@ -3263,7 +3263,7 @@ def main():
                % (options.seed, world.statements))
         explain(world, failure)
         return 1
-    if not world.prepares:
+    if not world.can_prepare:
         print("# max_prepared_transactions is 0: nothing was prepared")
     print("# %.0f s: %s" % (time.time() - started, ", ".join(
         "%s %d" % kind for kind in sorted(world.kinds.items()))))
