@@ -89,6 +89,7 @@ KNOWN = {
     "status_at() takes one account's contact for another's",
     "what emptied a table outlasts mkt.forget()",
     "one statement on two tables begins several batches",
+    "a deletion and a creation in partitions are taken for a move",
 }
 
 
@@ -550,6 +551,10 @@ class State:
         if len(happened) > 1 and happened[1].moved and \
                 "a contact that expired elsewhere has moved twice" in KNOWN:
             raise Unpredictable
+        if old is None and table.composite and self.has_just_gone(new.key) \
+                and "a deletion and a creation in partitions are taken for a" \
+                " move" in KNOWN:
+            raise Unpredictable
         batch = self.call or self.labelled(table)
         if applied and "applying belongs to the session's batch" not in KNOWN:
             batch = None
@@ -559,6 +564,11 @@ class State:
             twice = "an expired contact counts twice in its batch" in KNOWN
             self.report(batch, "statement",
                         (len(happened) if twice else 1, 0, 0, 0, 0))
+
+    def has_just_gone(self, key):
+        last = next((item for item in reversed(self.journal)
+                     if isinstance(item, Happened)), None)
+        return last and last.event.key == key and last.event.until is None
 
     def labelled(self, table):
         """The batch of the session's label on that table."""
@@ -740,7 +750,8 @@ class State:
         """Where a trigger changes what the statement does not set, be it the
         user's or the extension's own in a partition, no trigger fires for the
         statement."""
-        if not OURS_FIELDS.intersection(sets) and old.marketing_until() != new.marketing_until():
+        if not OURS_FIELDS.intersection(sets) and \
+                old.marketing_until() != new.marketing_until():
             self.late = True
 
     def replace(self, table, done):
