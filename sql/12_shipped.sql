@@ -17,7 +17,7 @@ CREATE FUNCTION mkt.shipped_again() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_shipped_again';
 REVOKE ALL ON FUNCTION mkt.shipped_again() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.shipped_again() IS 'Trigger function of tables that ship with rows: a shipped row that a dump brings takes the place of the one that is there.';
+COMMENT ON FUNCTION mkt.shipped_again() IS 'Trigger function of tables that have rows before a dump brings theirs: a row of the dump takes the place of the one that is there.';
 
 CREATE FUNCTION mkt.shipped_withdrawn() RETURNS trigger
 LANGUAGE C

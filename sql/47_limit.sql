@@ -33,10 +33,9 @@ COMMENT ON TABLE mkt.parked_contact IS 'Contacts that a maximum kept from becomi
 SELECT pg_catalog.pg_extension_config_dump('mkt.parked_contact', '');
 
 CREATE FUNCTION mkt.find_parked(contacts regclass) RETURNS SETOF text
-LANGUAGE C STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE C STABLE STRICT SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'mkt_find_parked';
-REVOKE ALL ON FUNCTION mkt.find_parked(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.find_parked(regclass) IS 'The keys of parked contacts of a table that still are there and non-marketing.';
+COMMENT ON FUNCTION mkt.find_parked(regclass) IS 'The keys of parked contacts of a table that still are there and non-marketing, for whoever may read all of it.';
 
 CREATE VIEW mkt.parked AS
 SELECT DISTINCT ON (p.contacts, p.key) p.contacts, p.key, p.account, p.parked_at, p.role, p.source_type, p.source_name, p.batch

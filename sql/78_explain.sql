@@ -2,7 +2,7 @@
 
 CREATE FUNCTION mkt.find_contact(contacts regclass, key text, account text,
 								 OUT account_of text, OUT status mkt.status, OUT marketing_until timestamptz,
-								 OUT source_type text, OUT source_name text, OUT history_since timestamptz) RETURNS SETOF record
+								 OUT source_type text, OUT source_name text, OUT history_since timestamptz, OUT parked_at timestamptz) RETURNS SETOF record
 LANGUAGE C STABLE ROWS 1
 AS 'MODULE_PATHNAME', 'mkt_find_contact';
 COMMENT ON FUNCTION mkt.find_contact(regclass, text, text) IS
@@ -23,7 +23,8 @@ BEGIN ATOMIC
 			CASE WHEN e.change IS NULL AND NOT e.marketing THEN ', and nothing says that it ever was marketing' END, '. ',
 			CASE WHEN e.until IS NOT NULL THEN 'Counts toward account ' || coalesce(e.account_of, '(none)') || ' until ' || e.until
 				WHEN e.marketing THEN 'Counts toward account ' || coalesce(e.account_of, '(none)')
-				ELSE 'Does not count' END, '.')
+				ELSE 'Does not count' END, '.',
+			' Its account''s maximum kept it from becoming marketing on ' || e.parked_at || '.')
 	FROM (
 		SELECT explain.key, c.account_of, mkt.is_marketing(c.status, c.marketing_until) AS marketing,
 			CASE WHEN NOT mkt.is_marketing(c.status, c.marketing_until) THEN 'non-marketing'
@@ -32,6 +33,7 @@ BEGIN ATOMIC
 			CASE WHEN mkt.is_marketing(c.status, c.marketing_until) THEN c.marketing_until END AS until,
 			CASE WHEN c.marketing_until <= mkt.now() THEN c.marketing_until ELSE h.since END AS since,
 			h.change, h.role, h.batch,
+			CASE WHEN NOT mkt.is_marketing(c.status, c.marketing_until) AND c.parked_at >= coalesce(h.since, c.parked_at) THEN c.parked_at END AS parked_at,
 			CASE WHEN h.change IS NULL THEN c.source_type ELSE h.source_type END AS source_type,
 			CASE WHEN h.change IS NULL THEN c.source_name ELSE h.source_name END AS source_name
 		FROM mkt.find_contact(contacts, key, account) AS c

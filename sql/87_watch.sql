@@ -22,6 +22,7 @@ COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes nex
 SELECT pg_catalog.pg_extension_config_dump('mkt.account_tier', '');
 
 CREATE TABLE mkt.tier_change (
+	change		bigint		GENERATED ALWAYS AS IDENTITY CONSTRAINT tier_change_pkey PRIMARY KEY,
 	account		text		NOT NULL,
 	at			timestamptz	NOT NULL,
 	reason		text		NOT NULL CONSTRAINT "reason is exceeded, renewed or edition" CHECK (reason IN ('exceeded', 'renewed', 'edition')),
@@ -35,13 +36,14 @@ CREATE TABLE mkt.tier_change (
 	days_left	integer,
 	days_of_term integer,
 	charge		numeric,
-	sandbox		boolean		NOT NULL,
-	CONSTRAINT tier_change_pkey PRIMARY KEY (account, at, to_tier)
+	sandbox		boolean		NOT NULL
 );
+CREATE INDEX tier_change_account ON mkt.tier_change (account, at);
 COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: by how many contacts, and what was charged for it (B2, B3, B5).';
+COMMENT ON COLUMN mkt.tier_change.change IS 'Its number.';
 COMMENT ON COLUMN mkt.tier_change.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.tier_change.at IS 'When its transaction began, or the renewal date.';
-COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got an edition, or another one.';
+COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got another edition.';
 COMMENT ON COLUMN mkt.tier_change.billable IS 'Its billable contacts then.';
 COMMENT ON COLUMN mkt.tier_change.edition IS 'Its edition.';
 COMMENT ON COLUMN mkt.tier_change.from_tier IS 'The tier before; null: none.';
@@ -54,6 +56,7 @@ COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
 COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5); null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
 COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
+SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change_change_seq', '');
 
 CREATE TABLE mkt.notice (
 	account		text		NOT NULL,
@@ -121,7 +124,7 @@ BEGIN ATOMIC
 	WITH watched AS (
 		SELECT a.account, a.edition, a.currency, a.commitment, a.started_on, a.time_zone, a.sandbox, t.tier,
 			(mkt.now() AT TIME ZONE a.time_zone)::date AS today,
-			greatest(t.tier, mkt.tier_limit(i.included, i.increment, record_crossing.after)) AS new_tier
+			CASE WHEN record_crossing.after > t.tier THEN mkt.tier_limit(i.included, i.increment, record_crossing.after) ELSE t.tier END AS new_tier
 		FROM mkt.account AS a
 		JOIN mkt.account_tier AS t ON t.account = a.account
 		JOIN mkt.increment AS i ON i.edition = a.edition
@@ -203,7 +206,7 @@ BEGIN ATOMIC
 		SELECT s.account, mkt.now(), 'edition', start_tier.billable, s.edition, s.from_tier, s.tier, s.currency,
 			mkt.price_on(s.edition, s.tier, s.currency, s.today), 0, s.sandbox
 		FROM asked AS s
-		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
+		WHERE s.from_tier IS NOT NULL
 	)
 	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at)
 	SELECT s.account, b.next_at, mkt.is_near(start_tier.billable, b.last_at, b.next_at, start_tier.band), b.last_at, mkt.next_update(s.account),
@@ -258,7 +261,6 @@ BEGIN ATOMIC
 		SELECT d.account, d.renews_at, 'renewed', d.billable, d.edition, d.tier, d.new_tier, d.currency,
 			mkt.price_on(d.edition, d.tier, d.currency, d.day), mkt.price_on(d.edition, d.new_tier, d.currency, d.day), 0, d.sandbox
 		FROM due AS d
-		ON CONFLICT ON CONSTRAINT tier_change_pkey DO NOTHING
 	), renewed AS (
 		UPDATE mkt.account_tier AS t
 		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,

@@ -22,7 +22,8 @@ FROM (
 			c.pending,
 			CASE WHEN n.counted THEN c.billable + c.non_marketing END AS total,
 			c.billable_after_update,
-			greatest(s.tier, mkt.tier_limit(i.included, i.increment, c.billable)) AS tier,
+			CASE WHEN i.edition IS NOT NULL
+				THEN CASE WHEN c.billable <= s.tier THEN s.tier ELSE mkt.tier_limit(i.included, i.increment, c.billable) END END AS tier,
 			a.currency, a.today, a.maximum
 		FROM (
 			SELECT n.account,

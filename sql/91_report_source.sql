@@ -9,12 +9,17 @@ COMMENT ON FUNCTION mkt.count_sources(text) IS
 'Marketing contacts by table, account and source, for mkt.source_usage. Argument: an account, or null for all. Leaves out tables of which the caller may not read every row and column.';
 
 CREATE VIEW mkt.source_usage AS
-SELECT s.account, s.source_type, s.source_name,
-	sum(s.billable)::bigint AS billable,
-	sum(s.pending)::bigint AS pending,
-	round(sum(s.billable) / sum(sum(s.billable)) OVER (PARTITION BY s.account), 4) AS share
-FROM mkt.count_sources(NULL) AS s
-GROUP BY s.account, s.source_type, s.source_name;
+SELECT s.account, s.source_type, s.source_name, s.billable, s.pending,
+	round(s.billable / s.all_billable, 4) AS share,
+	round(u.price * s.billable / s.all_billable, 2) AS price,
+	u.currency
+FROM (
+	SELECT account, source_type, source_name, sum(billable)::bigint AS billable, sum(pending)::bigint AS pending,
+		sum(sum(billable)) OVER (PARTITION BY account) AS all_billable
+	FROM mkt.count_sources(NULL)
+	GROUP BY account, source_type, source_name
+) AS s
+LEFT JOIN mkt.usage AS u ON u.account = s.account;
 COMMENT ON VIEW mkt.source_usage IS
 'How many marketing contacts of each account each source brought, over all attached tables that the reader may read as a whole (P4).';
 COMMENT ON COLUMN mkt.source_usage.account IS 'The account; null: contacts without one.';
@@ -23,6 +28,8 @@ COMMENT ON COLUMN mkt.source_usage.source_name IS 'Which one of these: marketing
 COMMENT ON COLUMN mkt.source_usage.billable IS 'Marketing contacts, pending ones included.';
 COMMENT ON COLUMN mkt.source_usage.pending IS 'Marketing contacts that become non-marketing on an update date.';
 COMMENT ON COLUMN mkt.source_usage.share IS 'Their part of the account''s billable contacts, from 0 to 1.';
+COMMENT ON COLUMN mkt.source_usage.price IS 'The same part of the account''s price a month, to 0.01; null without one, and from the function.';
+COMMENT ON COLUMN mkt.source_usage.currency IS 'The currency of price.';
 
 CREATE FUNCTION mkt.source_usage(account text) RETURNS SETOF mkt.source_usage
 LANGUAGE SQL STABLE
@@ -30,7 +37,8 @@ BEGIN ATOMIC
 	SELECT s.account, s.source_type, s.source_name,
 		sum(s.billable)::bigint,
 		sum(s.pending)::bigint,
-		round(sum(s.billable) / sum(sum(s.billable)) OVER (), 4)
+		round(sum(s.billable) / sum(sum(s.billable)) OVER (), 4),
+		NULL::numeric, NULL::text
 	FROM mkt.count_sources(source_usage.account) AS s
 	WHERE source_usage.account IS NOT NULL
 	GROUP BY s.account, s.source_type, s.source_name;
@@ -67,20 +75,26 @@ COMMENT ON FUNCTION mkt.unreachable_contact(text) IS
 'The rows of mkt.unreachable_contact of one account, without reading the contacts of others. Argument: the account.';
 
 CREATE VIEW mkt.unreachable AS
-SELECT u.account, u.reason, count(*) AS billable, count(u.marketing_until) AS pending
-FROM mkt.find_unreachable(NULL) AS u
-GROUP BY u.account, u.reason;
+SELECT u.account, u.reason, u.billable, u.pending, round(a.price * u.billable / nullif(a.billable, 0), 2) AS price, a.currency
+FROM (
+	SELECT account, reason, count(*) AS billable, count(marketing_until) AS pending
+	FROM mkt.find_unreachable(NULL)
+	GROUP BY account, reason
+) AS u
+LEFT JOIN mkt.usage AS a ON a.account = u.account;
 COMMENT ON VIEW mkt.unreachable IS
 'How many billed contacts of each account cannot be reached, and why (P5). mkt.unreachable_contact lists them.';
 COMMENT ON COLUMN mkt.unreachable.account IS 'The account; null: contacts without one.';
 COMMENT ON COLUMN mkt.unreachable.reason IS 'unsubscribed, or bounced; a contact that is both is unsubscribed.';
 COMMENT ON COLUMN mkt.unreachable.billable IS 'Marketing contacts, pending ones included.';
 COMMENT ON COLUMN mkt.unreachable.pending IS 'Marketing contacts that become non-marketing on an update date.';
+COMMENT ON COLUMN mkt.unreachable.price IS 'Their part of the account''s price a month, to 0.01; null without one, and from the function.';
+COMMENT ON COLUMN mkt.unreachable.currency IS 'The currency of price.';
 
 CREATE FUNCTION mkt.unreachable(account text) RETURNS SETOF mkt.unreachable
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
-	SELECT u.account, u.reason, count(*), count(u.marketing_until)
+	SELECT u.account, u.reason, count(*), count(u.marketing_until), NULL::numeric, NULL::text
 	FROM mkt.find_unreachable(unreachable.account) AS u
 	WHERE unreachable.account IS NOT NULL
 	GROUP BY u.account, u.reason;

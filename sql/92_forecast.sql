@@ -1,50 +1,50 @@
 -- What will be, and what to do about it (P2, P7).  Counts are asked with the caller's rights, by mkt.billable(); what an
 -- account has bought and what that costs tells mkt.account_quote(), to whom it is granted.
 
-CREATE FUNCTION mkt.account_quote(account text, contacts bigint, at timestamptz DEFAULT NULL, OUT edition text, OUT tier bigint, OUT price numeric,
-								  OUT lower_tier bigint, OUT lower_price numeric, OUT requested bigint, OUT currency text, OUT time_zone text)
+CREATE FUNCTION mkt.account_quote(account text, contacts bigint, at timestamptz DEFAULT NULL, paid bigint DEFAULT NULL,
+								  OUT edition text, OUT tier bigint, OUT price numeric, OUT lower_tier bigint, OUT lower_price numeric,
+								  OUT requested bigint, OUT currency text, OUT time_zone text)
 LANGUAGE SQL STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT t.edition, t.tier, mkt.price(t.edition, t.tier, t.currency, t.day::timestamptz),
-		t.lower_tier, mkt.price(t.edition, t.lower_tier, t.currency, t.day::timestamptz), t.requested, t.currency, t.time_zone
+	SELECT q.edition, q.tier, mkt.price_on(q.edition, q.tier, q.currency, q.day), l.lower_tier, mkt.price_on(q.edition, l.lower_tier, q.currency, q.day),
+		q.requested, q.currency, q.time_zone
 	FROM (
-		SELECT a.edition, a.currency, a.time_zone, a.day,
-			mkt.tier_limit(i.included, i.increment, n.contacts) AS tier,
-			i.included + nullif(mkt.tier_increments(i.included, i.increment, n.contacts), 0) * i.increment - i.increment AS lower_tier,
-			(SELECT d.tier FROM mkt.downgrade_request AS d WHERE d.account = account_quote.account AND d.renews_at = account_quote.at) AS requested
+		-- B3: the higher tier stays, until a renewal for which one was requested that covers the contacts
+		SELECT a.edition, a.currency, a.time_zone, a.day, d.tier AS requested, i.included, i.increment,
+			CASE WHEN a.edition IS NOT NULL THEN
+				greatest(CASE WHEN d.tier >= account_quote.contacts THEN least(d.tier, a.paid) ELSE a.paid END,
+						 mkt.tier_limit(i.included, i.increment, account_quote.contacts)) END AS tier
 		FROM (
-			SELECT a.edition, a.currency, z.time_zone, (coalesce(account_quote.at, mkt.now()) AT TIME ZONE z.time_zone)::date AS day
+			SELECT a.edition, a.currency, z.time_zone, (coalesce(account_quote.at, mkt.now()) AT TIME ZONE z.time_zone)::date AS day,
+				coalesce(account_quote.paid, t.tier) AS paid
 			FROM (SELECT account_quote.account AS account) AS asked
 			LEFT JOIN mkt.account AS a ON a.account = asked.account
+			LEFT JOIN mkt.account_tier AS t ON t.account = asked.account
 			CROSS JOIN LATERAL (SELECT coalesce(a.time_zone, 'UTC') AS time_zone) AS z
 		) AS a
-		LEFT JOIN mkt.account_tier AS c ON c.account = account_quote.account AND account_quote.at IS NULL
-		CROSS JOIN LATERAL (SELECT greatest(account_quote.contacts, c.tier) AS contacts) AS n
 		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND a.day >= i.valid_from AND a.day < coalesce(i.valid_to, 'infinity')
-	) AS t;
+		LEFT JOIN mkt.downgrade_request AS d ON d.account = account_quote.account AND d.renews_at = account_quote.at
+	) AS q
+	CROSS JOIN LATERAL (
+		SELECT q.included + nullif(mkt.tier_increments(q.included, q.increment, q.tier), 0) * q.increment - q.increment AS lower_tier
+	) AS l;
 END;
-REVOKE ALL ON FUNCTION mkt.account_quote(text, bigint, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.account_quote(text, bigint, timestamptz) IS
-'What an account would pay a month for a number of marketing contacts: the tier that covers them (B1), the one below it, and their prices (B6). Arguments: account; contacts; at: an instant that stands for its date in the account''s zone; without it, now, and the account pays for the tier that it has committed to at least (B3). requested: the tier that was asked for at a renewal date (B4). Null where there is no edition, no tier or no price.';
+REVOKE ALL ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) IS
+'What an account would pay a month for a number of marketing contacts: the tier, the one below it, and their prices (B1, B3, B6). Arguments: account; contacts; at: an instant, by default now, that stands for its date in the account''s zone; a renewal date brings the tier that was requested for it; paid: the tier that it pays for before, by default the present one; 0: none. Null where there is no edition, no tier or no price.';
 
 CREATE FUNCTION mkt.forecast(account text, n integer DEFAULT 12)
 RETURNS TABLE (update_at timestamptz, renewal boolean, to_non_marketing bigint, billable bigint, tier bigint, price numeric, currency text)
 LANGUAGE SQL STABLE PARALLEL RESTRICTED ROWS 12
 BEGIN ATOMIC
-	WITH RECURSIVE step (i, at, renewal, ended, billable, committed, tier, price, currency) AS (
-		SELECT 0, n.at, false, 0::bigint, b.billable, q.tier, q.tier, q.price, q.currency
-		FROM mkt.now() AS n (at), mkt.billable(forecast.account) AS b (billable),
-			mkt.account_quote(forecast.account, b.billable) AS q
+	WITH RECURSIVE step (i, at, renewal, ended, billable, tier, price, currency) AS (
+		SELECT 0, n.at, false, 0::bigint, b.billable, q.tier, q.price, q.currency
+		FROM mkt.now() AS n (at), mkt.billable(forecast.account) AS b (billable), mkt.account_quote(forecast.account, b.billable) AS q
 		WHERE forecast.account IS NOT NULL
 		UNION ALL
-		-- B3: the higher tier stays. At a renewal, the tier of a downgrade that was requested and covers the count takes its place.
-		SELECT s.i + 1, u.at, u.at IS NOT DISTINCT FROM r.at, s.billable - b.billable, b.billable,
-			coalesce(q.tier, s.committed), q.tier, q.price, q.currency
+		SELECT s.i + 1, u.at, u.at IS NOT DISTINCT FROM r.at, s.billable - b.billable, b.billable, q.tier, q.price, q.currency
 		FROM step AS s, mkt.next_update(forecast.account, s.at) AS u (at), mkt.next_renewal(forecast.account, s.at) AS r (at),
-			mkt.billable(forecast.account, u.at) AS b (billable),
-			mkt.account_quote(forecast.account, b.billable, u.at) AS d,
-			mkt.account_quote(forecast.account, CASE WHEN d.requested >= b.billable THEN least(d.requested, s.committed)
-												ELSE greatest(s.committed, b.billable) END, u.at) AS q
+			mkt.billable(forecast.account, u.at) AS b (billable), mkt.account_quote(forecast.account, b.billable, u.at, s.tier) AS q
 		WHERE s.i < coalesce(forecast.n, 12)
 	)
 	SELECT s.at, s.renewal, s.ended, s.billable, s.tier, s.price, s.currency
@@ -54,7 +54,7 @@ BEGIN ATOMIC
 	LIMIT coalesce(forecast.n, 12);
 END;
 COMMENT ON FUNCTION mkt.forecast(text, integer) IS
-'What an account''s next update dates bring if nothing else changes: how many contacts become non-marketing, how many are billable from then on, tier and price (P2). A tier does not fall by itself (B3). Arguments: account; n: how many dates. For whoever may ask mkt.billable() and mkt.account_quote().';
+'What an account''s next update dates bring if nothing else changes: how many contacts become non-marketing, how many are billable from then on, tier and price (P2). A tier falls at a renewal only, to one that was requested (B3). Arguments: account; n: how many dates. For whoever may ask mkt.billable() and mkt.account_quote().';
 
 CREATE FUNCTION mkt.forecast(account bigint, n integer DEFAULT 12)
 RETURNS TABLE (update_at timestamptz, renewal boolean, to_non_marketing bigint, billable bigint, tier bigint, price numeric, currency text)
@@ -123,23 +123,28 @@ LANGUAGE SQL STABLE PARALLEL RESTRICTED ROWS 1
 BEGIN ATOMIC
 	WITH present AS (
 		SELECT b.billable, q.edition, q.tier, q.currency, q.time_zone, r.at AS next_renewal,
-			(n.at AT TIME ZONE q.time_zone)::date > mkt.downgrade_deadline(advice.account) AS too_late
+			coalesce(f.requested >= q.tier, true) AND (n.at AT TIME ZONE q.time_zone)::date > mkt.downgrade_deadline(advice.account) AS too_late
 		FROM mkt.now() AS n (at), mkt.billable(advice.account) AS b (billable), mkt.account_quote(advice.account, b.billable) AS q,
-			mkt.next_renewal(advice.account) AS r (at)
+			mkt.next_renewal(advice.account) AS r (at), mkt.account_quote(advice.account, b.billable, r.at) AS f
 		WHERE advice.account IS NOT NULL
 	), renewal AS (
 		SELECT p.billable, p.edition, p.tier, p.currency, p.time_zone, p.too_late, p.next_renewal,
 			CASE WHEN p.too_late THEN mkt.next_renewal(advice.account, p.next_renewal) ELSE p.next_renewal END AS at
 		FROM present AS p
 	), goal AS (
-		SELECT r.billable, r.edition, r.tier, r.currency, r.at, b.billable AS billable_at_renewal, q.lower_tier, q.price - q.lower_price AS saving,
-			CASE WHEN q.lower_tier IS NOT NULL THEN greatest(b.billable - q.lower_tier, 0) END AS contacts,
-			CASE WHEN q.lower_tier IS NOT NULL THEN mkt.business_days_before(d.day, 5) END AS request_by,
+		SELECT r.billable, r.edition, r.tier, r.currency, r.at, b.billable AS billable_at_renewal, t.lower_tier, t.is_requested,
+			CASE WHEN t.lower_tier IS NOT NULL THEN greatest(b.billable - t.lower_tier, 0) END AS contacts,
+			CASE WHEN t.lower_tier IS NOT NULL THEN mkt.business_days_before(d.day, 5) END AS request_by,
 			CASE WHEN r.too_late THEN to_char(r.next_renewal AT TIME ZONE r.time_zone, 'YYYY-MM-DD') END AS missed,
-			to_char(d.day, 'YYYY-MM-DD') AS renews_on
+			to_char(d.day, 'YYYY-MM-DD') AS renews_on,
+			q.price - l.price AS saving
 		FROM renewal AS r
 		CROSS JOIN LATERAL (SELECT (r.at AT TIME ZONE r.time_zone)::date AS day) AS d
-		LEFT JOIN mkt.account_quote(advice.account, r.tier, r.at) AS q ON r.at IS NOT NULL
+		LEFT JOIN mkt.account_quote(advice.account, r.tier, r.at, r.tier) AS q ON r.at IS NOT NULL
+		CROSS JOIN LATERAL (
+			SELECT CASE WHEN q.requested < r.tier THEN q.requested ELSE q.lower_tier END AS lower_tier, coalesce(q.requested < r.tier, false) AS is_requested
+		) AS t
+		LEFT JOIN mkt.account_quote(advice.account, t.lower_tier, r.at, 0) AS l ON t.lower_tier IS NOT NULL
 		LEFT JOIN mkt.billable(advice.account, r.at) AS b (billable) ON r.at IS NOT NULL
 	)
 	SELECT g.at, g.request_by, g.billable, g.billable_at_renewal, g.tier, g.lower_tier, g.contacts, g.saving, g.currency,
@@ -150,12 +155,13 @@ BEGIN ATOMIC
 			WHEN g.lower_tier IS NULL THEN format('Edition %s has no tier below %s.', g.edition, g.tier)
 			ELSE concat(
 				'It is too late for the renewal on ' || g.missed || '. ',
-				CASE g.contacts
-					WHEN 0 THEN format('The count at the renewal on %s fits tier %s: request the downgrade', g.renews_on, g.lower_tier)
-					ELSE format('Set %s contact%s as non-marketing before the renewal on %s, and request the downgrade to tier %s',
-								g.contacts, CASE WHEN g.contacts > 1 THEN 's' END, g.renews_on, g.lower_tier) END,
-				' by ' || to_char(g.request_by, 'FMDay YYYY-MM-DD') || '.',
-				CASE WHEN g.saving > 0 THEN ' That saves ' || g.saving || ' ' || g.currency || ' a month.' END) END
+				CASE WHEN g.contacts > 0
+					THEN format('Set %s contact%s as non-marketing before the renewal on %s', g.contacts, CASE WHEN g.contacts > 1 THEN 's' END, g.renews_on)
+					ELSE format('The count at the renewal on %s fits tier %s', g.renews_on, g.lower_tier) END,
+				CASE WHEN g.is_requested THEN ', for which the downgrade' || CASE WHEN g.contacts > 0 THEN ' to tier ' || g.lower_tier ELSE '' END || ' is requested'
+					WHEN g.contacts > 0 THEN ', and request the downgrade to tier ' || g.lower_tier || ' by ' || to_char(g.request_by, 'FMDay YYYY-MM-DD')
+					ELSE ': request the downgrade by ' || to_char(g.request_by, 'FMDay YYYY-MM-DD') END,
+				'.', CASE WHEN g.saving > 0 THEN ' That saves ' || g.saving || ' ' || g.currency || ' a month.' END) END
 	FROM goal AS g;
 END;
 COMMENT ON FUNCTION mkt.advice(text) IS

@@ -70,7 +70,6 @@ static MemoryContext answers_context = NULL;
 static answers_hash *answers = NULL;
 static uint64 answers_clock;
 
-static TimestampTz next_update_of(const char *account, TimestampTz after);
 static bool read_cycle(const char *account, MktCycle *cycle);
 static MktCommitment commitment_of(Datum label);
 static pg_tz *zone_of(const text *name);
@@ -96,7 +95,7 @@ mkt_next_update(PG_FUNCTION_ARGS)
 {
 	char	   *account = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-	PG_RETURN_TIMESTAMPTZ(next_update_of(account, argument_after(fcinfo, 1)));
+	PG_RETURN_TIMESTAMPTZ(mkt_account_update_after(account, argument_after(fcinfo, 1)));
 }
 
 /* mkt.next_renewal(account, after): null for an account without a start. */
@@ -216,7 +215,7 @@ mkt_account_next_update(const MktAttachment *attachment, Datum account,
 
 	name = isnull ? NULL : mkt_account_text(attachment->account_type, account);
 	lock_account(name, ShareLock);
-	next_update = next_update_of(name, mkt_now());
+	next_update = mkt_account_update_after(name, mkt_now());
 
 	if (answers == NULL)
 	{
@@ -249,8 +248,9 @@ mkt_account_text(Oid type, Datum account)
 	return OidOutputFunctionCall(output, account);
 }
 
-static TimestampTz
-next_update_of(const char *account, TimestampTz after)
+/* The first update date of an account, given as text or null, after an instant. */
+TimestampTz
+mkt_account_update_after(const char *account, TimestampTz after)
 {
 	MktCycle	cycle;
 	TimestampTz result;
@@ -404,7 +404,7 @@ redate_account(const char *account)
 	ListCell   *cell;
 
 	lock_account(account, ExclusiveLock);
-	next = next_update_of(account, now);
+	next = mkt_account_update_after(account, now);
 	foreach(cell, mkt_attachment_list())
 		redate_contacts(((MktAttachedTable *) lfirst(cell))->contacts, account,
 						now, next);

@@ -94,11 +94,14 @@ mkt_batch_report(int64 batch, Oid contacts, bool joined, const char *action,
 		   GetOuterUserId(), outcome, source_type, source_name);
 }
 
-/* More changes by statements of a named batch. */
+/* More of an outcome by statements of a named batch. */
 void
-mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role, int64 changed)
+mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
+			  MktOutcome what, int64 n)
 {
-	int64		outcome[MKT_OUTCOMES] = {changed};
+	int64		outcome[MKT_OUTCOMES] = {0};
+
+	outcome[what] = n;
 
 	report(batch, contacts, label, "statement", role, outcome, (Datum) 0, (Datum) 0);
 }

@@ -403,7 +403,7 @@ static void
 count_batch(const Note *note, int64 n)
 {
 	if (note->label)
-		mkt_batch_add(note->batch, note->contacts, note->label, note->role, n);
+		mkt_batch_add(note->batch, note->contacts, note->label, note->role, MKT_CHANGED, n);
 }
 
 static MktAppender *

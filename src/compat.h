@@ -8,9 +8,9 @@
 
 #include "postgres.h"
 
+#include "storage/proc.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
-#include "utils/pg_locale.h"
 
 #if PG_VERSION_NUM < 150000
 #error "mktcontacts needs PostgreSQL 15 or later"
@@ -57,6 +57,13 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
 
+/* PostgreSQL 17 put the two parts of a virtual transaction's number together. */
+#if PG_VERSION_NUM >= 170000
+#define mkt_local_transaction() (MyProc->vxid.lxid)
+#else
+#define mkt_local_transaction() (MyProc->lxid)
+#endif
+
 /* PostgreSQL 16 can leave all but summarizing indexes out. */
 #if PG_VERSION_NUM >= 160000
 #define mkt_insert_index_entries(result, slot, estate) \
@@ -66,12 +73,9 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 	list_free(ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL))
 #endif
 
-/* PostgreSQL 18 keeps what it knows of a collation in one struct. */
+/* PostgreSQL 18 says before a function that it does not return. */
 #if PG_VERSION_NUM >= 180000
-#define mkt_ctype_is_c(collation) \
-	(pg_newlocale_from_collation(collation)->ctype_is_c)
-#else
-#define mkt_ctype_is_c(collation) lc_ctype_is_c(collation)
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 /* What a setting's check hook hands on; PostgreSQL 16 frees it by itself. */

@@ -172,7 +172,8 @@ static Frame *top_frame = NULL;
 
 static void start_iterate(FrameIterator *it);
 static Sum *iterate(FrameIterator *it);
-static bool is_account(const Sum *sum, Relation rel, Datum account_name);
+static bool is_account(const Sum *sum, Relation rel, Datum account_name,
+					   bool isnull);
 static Frame *current_frame(void);
 static void add(Frame *frame, const SumKey *key, int64 n);
 static void post(Frame *frame, bool fold);
@@ -205,13 +206,14 @@ static IndexScanDesc scan_account(Relation rel, Relation index,
 								  Snapshot snapshot);
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
-static bool sees_account(Oid contacts, Datum account);
+static bool shows_account(Oid contacts, Datum account, bool isnull);
 static bool may_have_account(const MktAttachedTable *table, Datum account_name);
 static int64 billable_since(const MktAttachedTable *table, Datum account_name,
 							TimestampTz at, bool *found, Datum *account);
 static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
-static int64 billable_in(Oid count_table, Datum account_name, TimestampTz at,
-						 TimestampTz made_until, bool *found, Datum *account);
+static int64 billable_in(Oid count_table, Datum account_name, bool isnull,
+						 TimestampTz at, TimestampTz made_until, bool *found,
+						 Datum *account);
 static void count_in(Oid count_table, Datum account_name, TimestampTz now,
 					 Snapshot snapshot, int64 *billable, int64 *total, int64 *own);
 static bool is_own(TupleTableSlot *slot);
@@ -241,18 +243,54 @@ mkt_billable(PG_FUNCTION_ARGS)
 
 		if (at < now && at < table->attached_at)
 			continue;
-		n = billable_in(table->count_table, PG_GETARG_DATUM(0), at,
+		n = billable_in(table->count_table, PG_GETARG_DATUM(0), false, at,
 						at < now ? at : DT_NOEND, &found, &account);
 		if (at < now && may_have_account(table, PG_GETARG_DATUM(0)))
 			n -= billable_since(table, PG_GETARG_DATUM(0), at, &found, &account);
 		if (!found)
 			continue;
 		mkt_check_may_read(table->contacts);
-		if (check_enable_rls(table->contacts, InvalidOid, true) != RLS_ENABLED ||
-			sees_account(table->contacts, account))
+		if (shows_account(table->contacts, account, false))
 			billable += n;
 	}
 	PG_RETURN_INT64(billable);
+}
+
+/*
+ * The same for several instants that are not gone by, and for the contacts
+ * without an account, too (isnull).  Says how much of the count the caller may
+ * know; what he may not is left out.
+ */
+MktCountKnown
+mkt_count_billable(Datum account_name, bool isnull, int ninstants,
+				   const TimestampTz *instants, int64 *billable)
+{
+	MktCountKnown known = MKT_COUNT_WHOLE;
+	ListCell   *cell;
+
+	memset(billable, 0, ninstants * sizeof(int64));
+	foreach(cell, mkt_attachment_list())
+	{
+		MktAttachedTable *table = lfirst(cell);
+		bool		found = false;
+		Datum		account = (Datum) 0;
+		int64		n[MKT_COUNT_INSTANTS];
+
+		Assert(ninstants <= MKT_COUNT_INSTANTS);
+		for (int i = 0; i < ninstants; i++)
+			n[i] = billable_in(table->count_table, account_name, isnull, instants[i],
+							   DT_NOEND, &found, &account);
+		if (!found)
+			continue;
+		if (!mkt_may_read(table->contacts))
+			return MKT_COUNT_REFUSED;
+		if (!shows_account(table->contacts, account, isnull))
+			known = MKT_COUNT_PART;
+		else
+			for (int i = 0; i < ninstants; i++)
+				billable[i] += n[i];
+	}
+	return known;
 }
 
 /*
@@ -260,23 +298,27 @@ mkt_billable(PG_FUNCTION_ARGS)
  * none of his business: there is an account if he sees a contact of it.
  */
 static bool
-sees_account(Oid contacts, Datum account)
+shows_account(Oid contacts, Datum account, bool isnull)
 {
-	MktAttachment *attachment = mkt_attachment_of(contacts);
-	char	   *query = psprintf("SELECT FROM %s", mkt_qualified_name(contacts));
-	bool		sees;
+	MktAttachment *attachment;
+	const char *query;
+	bool		shows;
 
+	if (check_enable_rls(contacts, InvalidOid, true) != RLS_ENABLED)
+		return true;
+	attachment = mkt_attachment_of(contacts);
+	query = psprintf("SELECT FROM %s", mkt_qualified_name(contacts));
 	if (attachment->account)
-		query = psprintf("%s WHERE %s OPERATOR(pg_catalog.=) $1", query,
-						 mkt_attachment_column(attachment, attachment->account));
+		query = psprintf(isnull ? "%s WHERE %s IS NULL" : "%s WHERE %s OPERATOR(pg_catalog.=) $1",
+						 query, mkt_attachment_column(attachment, attachment->account));
 	SPI_connect();
-	if (SPI_execute_with_args(query, attachment->account ? 1 : 0,
+	if (SPI_execute_with_args(query, attachment->account && !isnull ? 1 : 0,
 							  &attachment->account_type, &account, NULL, true,
 							  1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for contacts");
-	sees = SPI_processed > 0;
+	shows = SPI_processed > 0;
 	SPI_finish();
-	return sees;
+	return shows;
 }
 
 /* Only a table that belongs to another account as a whole surely has none of this one. */
@@ -342,21 +384,23 @@ note_account(TupleTableSlot *slot, bool *found, Datum *account)
 {
 	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, CNT_ACCOUNT - 1);
 	bool		isnull;
+	Datum		value;
 
-	if (!*found)
-		*account = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull), att->attbyval,
-							 att->attlen);
+	if (*found)
+		return;
 	*found = true;
+	value = slot_getattr(slot, CNT_ACCOUNT, &isnull);
+	*account = isnull ? (Datum) 0 : datumCopy(value, att->attbyval, att->attlen);
 }
 
 /* Those that are marketing at an instant, by the moves made until another one. */
 static int64
-billable_in(Oid count_table, Datum account_name, TimestampTz at,
+billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 			TimestampTz made_until, bool *found, Datum *account)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
-	IndexScanDesc scan = scan_account(rel, index, account_name, false,
+	IndexScanDesc scan = scan_account(rel, index, account_name, isnull,
 									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	int64		billable = 0;
@@ -378,7 +422,7 @@ billable_in(Oid count_table, Datum account_name, TimestampTz at,
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		if (!is_account(sum, rel, account_name))
+		if (!is_account(sum, rel, account_name, isnull))
 			continue;
 		*account = sum->key.account.account;
 		*found = true;
@@ -438,7 +482,7 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		if (!is_account(sum, rel, account_name))
+		if (!is_account(sum, rel, account_name, false))
 			continue;
 		*billable += marketing_at(sum->key.was, sum->key.until, sum->n, now);
 		if (own)
@@ -530,11 +574,13 @@ iterate(FrameIterator *it)
 
 /* Whether a sum belongs to an account, given as text, in this table of counts. */
 static bool
-is_account(const Sum *sum, Relation rel, Datum account_name)
+is_account(const Sum *sum, Relation rel, Datum account_name, bool isnull)
 {
 	const MktAccountKey *key = &sum->key.account;
 
-	return key->count_table == RelationGetRelid(rel) && !key->isnull &&
+	if (key->count_table != RelationGetRelid(rel) || key->isnull != isnull)
+		return false;
+	return isnull ||
 		strcmp(TextDatumGetCString(account_name),
 			   mkt_account_text(TupleDescAttr(RelationGetDescr(rel),
 											  CNT_ACCOUNT - 1)->atttypid,
@@ -1051,7 +1097,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		if (!is_account(sum, rel, name))
+		if (!is_account(sum, rel, name, false))
 			continue;
 		pending += pends(sum->key.until, now, except) ? sum->n : 0;
 		pending -= pends(sum->key.was, now, except) ? sum->n : 0;

@@ -14,6 +14,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+static Datum parked(const MktAttachment *attachment, const char *key, char *null);
+
 PG_FUNCTION_INFO_V1(mkt_find_contact);
 
 /* mkt.find_contact(contacts, key, account): its marketing columns, as the caller sees them */
@@ -23,8 +25,10 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 	const MktAttachment *attachment;
 	const char *account = "";
 	TimestampTz since;
-	Oid			types[3] = {InvalidOid, InvalidOid, TIMESTAMPTZOID};
-	Datum		values[3] = {0};
+	Datum		parked_at;
+	Oid			types[4] = {InvalidOid, InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[4] = {0};
+	char		nulls[] = {' ', PG_ARGISNULL(2) ? 'n' : ' ', ' ', ' '};
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -45,9 +49,11 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
+	parked_at = parked(attachment, TextDatumGetCString(PG_GETARG_DATUM(1)), &nulls[3]);
 	since = mkt_attachment_table(attachment->contacts)->history_since;
 	values[2] = TimestampTzGetDatum(since);
-	if (SPI_execute_with_args(psprintf("SELECT %s, c.%s, c.%s, c.%s, c.%s, $3 FROM %s AS c "
+	values[3] = parked_at;
+	if (SPI_execute_with_args(psprintf("SELECT %s, c.%s, c.%s, c.%s, c.%s, $3, $4 FROM %s AS c "
 									   "WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
 									   mkt_key_account_text(attachment),
 									   mkt_attachment_column(attachment, attachment->status),
@@ -57,7 +63,7 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 									   mkt_qualified_name(attachment->relid),
 									   mkt_attachment_column(attachment, attachment->keys[0]),
 									   account),
-							  lengthof(types), types, values, PG_ARGISNULL(2) ? " n " : "   ", true,
+							  lengthof(types), types, values, nulls, true,
 							  0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a contact");
 	if (SPI_processed != 1)
@@ -69,4 +75,24 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 	mkt_query_return(fcinfo);
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* When a maximum last kept the contact from becoming marketing. */
+static Datum
+parked(const MktAttachment *attachment, const char *key, char *null)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	bool		isnull;
+	Datum		at;
+
+	if (SPI_execute_with_args("SELECT pg_catalog.max(parked_at) FROM mkt.parked_contact "
+							  "WHERE contacts::pg_catalog.oid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2",
+							  2, (Oid[]) {OIDOID, TEXTOID},
+							  (Datum[]) {ObjectIdGetDatum(attachment->contacts), CStringGetTextDatum(key)},
+							  NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.parked_contact");
+	at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*null = isnull ? 'n' : ' ';
+	mkt_act_again_as(rights);
+	return at;
 }

@@ -20,6 +20,7 @@
 
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
@@ -34,7 +35,6 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
-#include "utils/pg_locale.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
@@ -148,6 +148,7 @@ static void compile_token(Compile *state, const Property *property,
 						  char *path);
 static char *token_pattern(const char *token, char *path);
 static const char *token_collation(Oid collation);
+static bool knows_ascii_only(Oid collation);
 static JsonbContainer *member_array(JsonbContainer *object, const char *name,
 									char *path, int max);
 static JsonbContainer *element_object(JsonbContainer *array, int i, char *path);
@@ -459,7 +460,7 @@ token_pattern(const char *token, char *path)
 static const char *
 token_collation(Oid collation)
 {
-	if (get_collation_isdeterministic(collation) && !mkt_ctype_is_c(collation))
+	if (get_collation_isdeterministic(collation) && !knows_ascii_only(collation))
 		return "";
 	if (SearchSysCacheExists3(COLLNAMEENCNSP, CStringGetDatum("und-x-icu"),
 							  Int32GetDatum(-1),
@@ -467,6 +468,33 @@ token_collation(Oid collation)
 		is_encoding_supported_by_icu(GetDatabaseEncoding()))
 		return " COLLATE pg_catalog.\"und-x-icu\"";
 	return " COLLATE pg_catalog.\"default\"";
+}
+
+/* Whether a collation's character classes are those of C. */
+static bool
+knows_ascii_only(Oid collation)
+{
+	bool		is_default = collation == DEFAULT_COLLATION_OID;
+	HeapTuple	tuple = SearchSysCache1(is_default ? DATABASEOID : COLLOID,
+										ObjectIdGetDatum(is_default ? MyDatabaseId : collation));
+	int			cache = is_default ? DATABASEOID : COLLOID;
+	bool		isnull;
+	Datum		ctype;
+	bool		ascii = false;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	ctype = SysCacheGetAttr(cache, tuple,
+							is_default ? Anum_pg_database_datctype : Anum_pg_collation_collctype,
+							&isnull);
+	if (!isnull && DatumGetChar(SysCacheGetAttr(cache, tuple,
+												is_default ? Anum_pg_database_datlocprovider :
+												Anum_pg_collation_collprovider,
+												&isnull)) != COLLPROVIDER_ICU)
+		ascii = strcmp(TextDatumGetCString(ctype), "C") == 0 ||
+			strcmp(TextDatumGetCString(ctype), "POSIX") == 0;
+	ReleaseSysCache(tuple);
+	return ascii;
 }
 
 /* ---- the shape of the JSON ---- */

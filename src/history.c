@@ -92,7 +92,8 @@ mkt_history(PG_FUNCTION_ARGS)
 }
 
 /*
- * mkt.status_at(contacts, key, at, account): by the last change until then; else,
+ * mkt.status_at(contacts, key, at, account): as it is now, from now on; before, by
+ * the last change until then; else,
  * or where that was the contact's end, by what the first change after it says was
  * before; else as it is now.
  */
@@ -111,7 +112,9 @@ mkt_status_at(PG_FUNCTION_ARGS)
 	named.types[2] = TIMESTAMPTZOID;
 	named.values[2] = TimestampTzGetDatum(at);
 	SPI_connect();
-	if (may_know(&named))
+	if (at >= mkt_now())
+		found = find_now(&named, false);
+	else if (may_know(&named))
 	{
 		found = find(&named, "SELECT %3$s, change FROM %1$s WHERE %2$s AND changed_at OPERATOR(pg_catalog.<=) $3 "
 					 "ORDER BY change DESC LIMIT 1",

@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -18,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 
 static AttrNumber column_of_contacts(const MktAttachment *attachment,
 									 AttrNumber column);
@@ -76,6 +78,39 @@ check_rights(Oid contacts, AclMode mode)
 		pg_attribute_aclcheck_all(contacts, GetUserId(), mode,
 								  ACLMASK_ANY) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
+}
+
+/*
+ * What row-level security asks of contacts that the caller wants to update, as
+ * a condition on the table by its own name; null where it asks the same of those
+ * that he reads, or nothing.  PostgreSQL itself asks it of statements that lock
+ * rows, and those are not for read-only transactions.
+ */
+char *
+mkt_key_update_policy(Oid contacts)
+{
+	static const char *const query =
+	"SELECT pg_catalog.concat_ws(' AND ', "
+	"COALESCE('(' OPERATOR(pg_catalog.||) pg_catalog.string_agg(p.qual, ' OR ') FILTER (WHERE p.permissive AND p.asks) OPERATOR(pg_catalog.||) ')', 'false'), "
+	"pg_catalog.string_agg(p.qual, ' AND ') FILTER (WHERE NOT p.permissive AND p.asks)) "
+	"FROM (SELECT polpermissive AS permissive, polcmd OPERATOR(pg_catalog.<>) 'r' AS asks, "
+	"polcmd OPERATOR(pg_catalog.<>) '*' AS differs, "
+	"pg_catalog.format('(%s)', pg_catalog.pg_get_expr(polqual, polrelid)) AS qual "
+	"FROM pg_catalog.pg_policy "
+	"WHERE polrelid OPERATOR(pg_catalog.=) $1 AND polqual IS NOT NULL "
+	"AND (polcmd OPERATOR(pg_catalog.=) '*' OR polcmd OPERATOR(pg_catalog.=) 'r' OR polcmd OPERATOR(pg_catalog.=) 'w') "
+	"AND CASE WHEN 0 OPERATOR(pg_catalog.=) ANY (polroles) THEN true ELSE EXISTS ("
+	"SELECT FROM pg_catalog.unnest(polroles) AS role WHERE pg_catalog.pg_has_role(role, 'USAGE')) END) AS p "
+	"HAVING pg_catalog.bool_or(p.differs)";
+	Datum		values[] = {ObjectIdGetDatum(contacts)};
+
+	if (check_enable_rls(contacts, InvalidOid, true) != RLS_ENABLED)
+		return NULL;
+	if (SPI_execute_with_args(query, 1, (Oid[]) {OIDOID}, values, NULL, true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read policies");
+	return SPI_processed == 0 ? NULL :
+		SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
 /* A value as another type reads it. */

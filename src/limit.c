@@ -179,6 +179,27 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 	return false;
 }
 
+/*
+ * How many of the contacts that are asked for can become marketing in an account
+ * that has so many; an error where it refuses more.
+ */
+int64
+mkt_limit_places(const char *account, int64 billable, int64 asked)
+{
+	Cap			cap = {.account = unconstify(char *, account)};
+	int64		places;
+
+	read_limit(&cap);
+	places = Max(cap.maximum - billable, 0);
+	if (!cap.has_maximum || asked <= places)
+		return asked;
+	cap.before = billable;
+	cap.billable = billable + asked;
+	if (!cap.parks)
+		refuse_promotion(&cap);
+	return places;
+}
+
 /* Remembers a parked contact, with who asked. */
 void
 mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -204,6 +225,8 @@ mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 	slot->tts_isnull[PAR_BATCH - 1] = batch == 0;
 	mkt_append_row(appender);
 	mkt_append_close(appender);
+	if (batch != 0 && !is_call)
+		mkt_batch_add(batch, attachment->contacts, mkt_batch, GetOuterUserId(), MKT_PARKED, 1);
 }
 
 /* At the end of a statement: the next one counts anew. */
@@ -259,6 +282,8 @@ limit_of(const MktAttachment *attachment, Datum account, bool isnull)
 
 	if (limit)
 		return limit;
+	if (limits->members >= MAX_CACHED)
+		look_for_any();
 	before = MemoryContextSwitchTo(limits_context);
 	key.account = datumCopy(account, key.by_value, key.len);
 	new.account = mkt_account_text(attachment->account_type, account);

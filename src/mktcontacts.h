@@ -7,7 +7,7 @@
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
- *	2 shipped.c						rows that ship and may be changed
+ *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
@@ -18,7 +18,8 @@
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
- *	6 gate.c report.c quote.c downgrade.c matching.c saved_filter.c list.c
+ *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c
+ *	6 list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *
@@ -158,6 +159,7 @@ extern Oid	mkt_relation(const char *name);
 extern Oid	mkt_extension_owner(void);
 extern Oid	mkt_owner_of(Oid relid);
 extern void mkt_check_owner(Oid relid);
+extern bool mkt_may_read(Oid relid);
 extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern MktRights mkt_act_as_reader(Oid relid);
@@ -235,6 +237,8 @@ extern void mkt_attachment_init(void);
 
 extern TimestampTz mkt_account_next_update(const MktAttachment *attachment,
 										   Datum account, bool isnull);
+extern TimestampTz mkt_account_update_after(const char *account,
+											TimestampTz after);
 extern char *mkt_account_text(Oid type, Datum account);
 extern void mkt_account_init(void);
 
@@ -243,11 +247,26 @@ extern void mkt_account_init(void);
 /* Before a contact is created, and after it is deleted; null where stored. */
 #define MKT_ABSENT (DT_NOBEGIN + 1)
 
+/* How much of an account's count a caller may know. */
+typedef enum MktCountKnown
+{
+	MKT_COUNT_WHOLE,
+	MKT_COUNT_PART,				/* row-level security hides it in a table */
+	MKT_COUNT_REFUSED			/* he may not read one of the tables */
+} MktCountKnown;
+
+/* At so many instants a count can be asked for at once. */
+#define MKT_COUNT_INSTANTS 2
+
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_count_post(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
+extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
+										int ninstants,
+										const TimestampTz *instants,
+										int64 *billable);
 extern Oid	mkt_count_account_type(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
@@ -344,7 +363,7 @@ extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
 extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  int64 changed);
+						  MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
@@ -392,6 +411,10 @@ extern void mkt_satellite_expire(const MktAttachedTable *table);
 extern void mkt_satellite_truncate(const MktAttachedTable *table);
 extern void mkt_satellite_drop(const MktAttachedTable *table);
 
+/* ---- restore.c: rows of a dump ---- */
+
+extern bool mkt_restore_runs(void);
+
 /* ---- limit.c: accounts with a maximum ---- */
 
 extern bool mkt_limit_any(void);
@@ -401,6 +424,7 @@ extern bool mkt_limit_parks(const MktAttachment *attachment, Datum account,
 							bool isnull, bool counted_at_once);
 extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 						   Datum account, const MktSource *source);
+extern int64 mkt_limit_places(const char *account, int64 billable, int64 asked);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
 
@@ -424,6 +448,7 @@ extern void mkt_shortcut_init(void);
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern void mkt_key_check_readable(Oid contacts);
+extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);

@@ -8,6 +8,7 @@
  */
 #include "mktcontacts.h"
 
+#include "compat.h"
 #include "errors.h"
 #include "fmgr.h"
 #include "utils/builtins.h"

@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "compat.h"
 #include "errors.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"

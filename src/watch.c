@@ -37,12 +37,13 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
+#include "compat.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -131,7 +132,6 @@ static bool worth_a_look(const Touched *account);
 static void look(const Touched *account, bool notify);
 static bool is_far(const Boundary *known, int64 billable, int64 before);
 static void renew(const char *account);
-static bool is_restored(void);
 static bool is_renamed(const TriggerData *trigger);
 static char *account_of(HeapTuple tuple, TupleDesc desc);
 static List *accounts_due(void);
@@ -162,7 +162,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	watched = watched_of(attachment, account);
 	if (!watched->is_watched)
 		return;
-	if (watched->by != MyProc->lxid)
+	if (watched->by != mkt_local_transaction())
 	{
 		Touched    *new = MemoryContextAllocZero(TopTransactionContext, sizeof(Touched));
 
@@ -173,7 +173,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
-		watched->by = MyProc->lxid;
+		watched->by = mkt_local_transaction();
 	}
 	if (added)
 		watched->touched->added++;
@@ -255,7 +255,10 @@ read_watched(Watched *watched, const char *account)
 	table_close(rel, AccessShareLock);
 }
 
-/* Before commit, while what was counted may still be in memory. */
+/*
+ * Before commit, while what was counted may still be in memory.  Everybody takes
+ * the accounts in the order of their locks, so that none waits for each other.
+ */
 static void
 look_at_touched(bool notify)
 {
@@ -411,8 +414,6 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.set_tier() is the trigger function of mkt.account"));
-	if (is_restored())
-		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
 		/* one account after the other would wait for those who hold several */
@@ -436,13 +437,6 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 	call("SELECT mkt.start_tier($1, $2, $3)", account, 3,
 		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 	return PointerGetDatum(NULL);
-}
-
-/* A dump brings accounts, and then the tiers that they have committed to. */
-static bool
-is_restored(void)
-{
-	return !check_function_bodies;
 }
 
 /* The account has what it had: its edition has got another name. */

@@ -55,6 +55,14 @@ SELECT format('SET mktcontacts.clock = %L', at), 'SELECT mkt.now(), renewal_at, 
 FROM unnest(ARRAY['2026-05-23 03:59+00', '2026-05-23 04:00+00', '2026-05-31 03:59+00', '2026-05-31 04:00+00']) AS at
 \gexec
 
+-- A downgrade that is requested already: to one tier below or further; too late for another one.
+SET mktcontacts.clock = '2026-06-10 12:00+00';
+INSERT INTO mkt.downgrade_request (account, renews_at, tier, requested_at, requested_by) VALUES
+    ('over', '2026-06-21 22:00+00', 20, mkt.now(), 'test'), ('fits', '2026-06-22', 20, mkt.now(), 'test'), ('one', '2026-06-22', 30, mkt.now(), 'test');
+SET mktcontacts.clock = '2026-06-18 12:00+00';
+SELECT account, a.renewal_at, a.billable_at_renewal AS then, a.tier, a.lower_tier AS lower, a.contacts_to_set AS n, a.saving, a.advice FROM unnest(ARRAY['over', 'fits', 'one']) AS account, mkt.advice(account) AS a;
+DELETE FROM mkt.downgrade_request WHERE account = 'over';
+
 -- So many and no fewer: with one less the lower tier does not cover the count at the renewal.
 SET mktcontacts.clock = '2026-06-10 12:00+00';
 SELECT contacts_to_set, lower_tier FROM mkt.advice('over');

@@ -30,8 +30,14 @@ UPDATE contact SET marketing_status = 'non_marketing' WHERE id % 3 = 0;
 INSERT INTO lead SELECT i, 'marketing', i % 2 = 0 FROM generate_series(1, 9) AS i;
 INSERT INTO contact SELECT 900000 + i, NULL, 'marketing', true FROM generate_series(1, 3) AS i;
 
+-- Downgrades were requested for a renewal: covered then, not covered, to the present tier, for the renewal after the next.
+INSERT INTO mkt.downgrade_request (account, renews_at, tier, requested_at, requested_by)
+SELECT r.account, CASE WHEN r.later THEN mkt.next_renewal(r.account, mkt.next_renewal(r.account)) ELSE mkt.next_renewal(r.account) END, r.tier, mkt.now(), 'test'
+FROM (VALUES ('clamped', 10, false), ('midnight', 10, false), ('leap', 20, false), ('monthly', 20, true)) AS r (account, tier, later);
+
 SELECT * FROM mkt.forecast('annual', 5);
 SELECT * FROM mkt.forecast('clamped', 3);
+SELECT * FROM mkt.forecast('monthly', 3);
 SELECT * FROM mkt.forecast('no edition', 2);
 SELECT * FROM mkt.forecast('no price', 1);
 SELECT * FROM mkt.forecast('nobody', 2);
@@ -47,13 +53,13 @@ SELECT * FROM mkt.forecast('annual', -1);
 -- What was said, and the instants at which it is looked at.
 CREATE TABLE said AS
 SELECT a.account, f.* FROM account AS a, mkt.forecast(a.account, 14) WITH ORDINALITY AS f (update_at, renewal, to_non_marketing, billable, tier, price, currency, i);
-CREATE TABLE present AS SELECT account, billable, tier FROM mkt.usage WHERE account IS NOT NULL;
-CREATE TABLE seen (applied boolean, account text, at timestamptz, billable bigint, pending bigint, tier bigint, next_update timestamptz);
+CREATE TABLE present AS SELECT account, billable FROM mkt.usage WHERE account IS NOT NULL;
+CREATE TABLE seen (applied boolean, account text, at timestamptz, billable bigint, pending bigint, tier bigint, price numeric, currency text, next_update timestamptz);
 \set ECHO none
 SELECT format('SET mktcontacts.clock = %L', update_at),
-    'INSERT INTO seen SELECT false, u.account, mkt.now(), mkt.billable(u.account), u.pending, u.tier, mkt.next_update(u.account) FROM mkt.usage AS u WHERE u.account IS NOT NULL',
-    'CALL mkt.apply_updates()',
-    'INSERT INTO seen SELECT true, u.account, mkt.now(), mkt.billable(u.account), u.pending, u.tier, mkt.next_update(u.account) FROM mkt.usage AS u WHERE u.account IS NOT NULL'
+    'INSERT INTO seen SELECT false, u.account, mkt.now(), mkt.billable(u.account), u.pending, u.tier, u.price, u.currency, u.next_update FROM mkt.usage AS u WHERE u.account IS NOT NULL',
+    'CALL mkt.run()',
+    'INSERT INTO seen SELECT true, u.account, mkt.now(), mkt.billable(u.account), u.pending, u.tier, u.price, u.currency, u.next_update FROM mkt.usage AS u WHERE u.account IS NOT NULL'
 FROM (SELECT DISTINCT update_at FROM said) AS d ORDER BY update_at
 \gexec
 \set ECHO all
@@ -70,22 +76,20 @@ FROM (SELECT account, update_at, to_non_marketing, billable, lag(billable, 1, (S
 WHERE to_non_marketing <> before - billable;
 SELECT account, i FROM said WHERE renewal <> (update_at IS NOT DISTINCT FROM mkt.next_renewal(account, update_at - interval '1 microsecond'));
 
--- The tier covers the count and does not fall (B3); its price is that of the day. What mkt.usage says is the tier that the count needs.
-SELECT account, update_at, tier, needed
-FROM (SELECT s.account, s.update_at, s.tier, greatest(max(o.tier) OVER (PARTITION BY s.account, o.applied ORDER BY s.i), p.tier) AS needed
-      FROM said AS s JOIN seen AS o ON o.account = s.account AND o.at = s.update_at JOIN present AS p ON p.account = s.account) AS t
-WHERE tier IS DISTINCT FROM needed;
-SELECT s.account, s.update_at, s.tier, s.price
-FROM said AS s LEFT JOIN mkt.account AS a USING (account)
-WHERE s.price IS DISTINCT FROM mkt.price(a.edition, s.tier, a.currency, (s.update_at AT TIME ZONE a.time_zone)::date);
-SELECT account, min(said.tier) AS stays, min(seen.tier) AS needed FROM said JOIN seen USING (account) GROUP BY account HAVING min(said.tier) > min(seen.tier) ORDER BY account;
+-- So are tier and price, once mkt.run() has renewed tiers; before it, too, where no downgrade was requested (B3).
+SELECT s.account, s.update_at, o.applied, s.tier, o.tier AS is, s.price, o.price AS is, s.currency, o.currency AS is
+FROM said AS s JOIN seen AS o ON o.account = s.account AND o.at = s.update_at
+WHERE (o.applied OR NOT EXISTS (SELECT FROM mkt.downgrade_request AS d WHERE d.account = s.account))
+  AND (o.tier IS DISTINCT FROM s.tier OR o.price IS DISTINCT FROM s.price OR o.currency IS DISTINCT FROM s.currency);
+SELECT account, array_agg(DISTINCT tier) AS tiers, array_agg(DISTINCT price) AS prices, min(mkt.tier('ten', s.billable)) AS needed FROM said AS s GROUP BY account ORDER BY account;
 
--- Tiers whose sizes change: the tier of the day that covers the old one; none while there are no sizes.
+-- Tiers whose sizes change: the old one stays, at the price of the one that covers it; no price while there are no sizes.
 BEGIN;
 UPDATE mkt.increment SET valid_to = '2029-05-01' WHERE edition = 'ten';
 INSERT INTO mkt.increment (edition, valid_from, included, increment) VALUES ('ten', '2029-06-01', 8, 8);
 SET LOCAL mktcontacts.clock = '2029-03-10 12:00+00';
-SELECT mkt.billable('clamped'), f.* FROM mkt.forecast('clamped', 4) AS f;
+SELECT f.* FROM mkt.forecast('clamped', 4) AS f;
+SELECT f.* FROM mkt.forecast('annual', 4) AS f;
 ROLLBACK;
 
 -- With what the own transaction did, from one snapshot, and on what an account would pay.
@@ -96,7 +100,9 @@ UPDATE lead SET marketing_status = 'marketing';
 UPDATE lead SET marketing_status = 'non_marketing' WHERE id < 4;
 SELECT * FROM mkt.forecast('annual', 2);
 SELECT * FROM mkt.account_quote('annual', 31);
-SELECT * FROM mkt.account_quote('annual', 10, '2028-01-31 22:59:59+00');
+SELECT * FROM mkt.account_quote('annual', 5);
+SELECT * FROM mkt.account_quote('annual', 5, paid => 0);
+SELECT * FROM mkt.account_quote('annual', 10, '2028-01-31 22:59:59+00', 0);
 SELECT * FROM mkt.account_quote('nobody', 10);
 ROLLBACK;
 
@@ -106,7 +112,7 @@ GRANT USAGE ON SCHEMA forecasts TO forecast_reader;
 SET ROLE forecast_reader;
 SELECT * FROM mkt.forecast('annual', 1);
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz) TO forecast_reader;
+GRANT EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) TO forecast_reader;
 SET ROLE forecast_reader;
 SELECT * FROM mkt.forecast('annual', 1);
 RESET ROLE;
@@ -120,7 +126,7 @@ RESET ROLE;
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-REVOKE EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz) FROM forecast_reader;
+REVOKE EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) FROM forecast_reader;
 DROP SCHEMA forecasts CASCADE;
 DROP ROLE forecast_reader;
 DELETE FROM mkt.account;

@@ -133,6 +133,13 @@ SELECT * FROM mkt.unreachable_contact('42');
 SELECT current_setting('search_path');
 SET search_path = report;
 
+-- What they cost, where the account has a price.
+INSERT INTO mkt.account (account, edition) VALUES ('42', 'starter');
+SELECT source_type, source_name, share, price, currency FROM mkt.source_usage WHERE account = '42' ORDER BY 1, 2;
+SELECT reason, billable, price, currency FROM mkt.unreachable WHERE account = '42' ORDER BY 1;
+SELECT sum(price) = (SELECT price FROM mkt.usage WHERE account = '42') AS all_of_it FROM mkt.source_usage WHERE account = '42';
+DELETE FROM mkt.account WHERE account = '42';
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA report, trap CASCADE;

@@ -73,7 +73,7 @@ SET ROLE chart_reader;
 SELECT mkt.usage_chart('42');
 SELECT mkt.usage_svg('42');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz) TO chart_reader;
+GRANT EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) TO chart_reader;
 SET ROLE chart_reader;
 SELECT mkt.usage_chart('42');
 RESET ROLE;
@@ -85,7 +85,7 @@ RESET ROLE;
 \pset tuples_only off
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-REVOKE EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz) FROM chart_reader;
+REVOKE EXECUTE ON FUNCTION mkt.account_quote(text, bigint, timestamptz, bigint) FROM chart_reader;
 DROP SCHEMA charts CASCADE;
 DROP ROLE chart_reader;
 DELETE FROM mkt.account;
