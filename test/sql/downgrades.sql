@@ -77,7 +77,7 @@ SET mktcontacts.clock = '2026-06-01 12:00+00';
 INSERT INTO mkt.account (account, edition, started_on) VALUES
 	('covers', 'ten', '2024-06-20'), ('just covers', 'ten', '2024-06-20'), ('is too small', 'ten', '2024-06-20'), ('is withdrawn', 'ten', '2024-06-20'),
 	('is none', 'ten', '2024-06-20'), ('pending covers', 'ten', '2024-06-20'), ('7', 'ten', '2024-06-20'), ('00000000-0000-0000-0000-000000000007', 'ten', '2024-06-20');
-INSERT INTO contact SELECT row_number() OVER (), account, 'marketing' FROM mkt.account, generate_series(1, 35);
+INSERT INTO contact SELECT row_number() OVER (ORDER BY account, i), account, 'marketing' FROM mkt.account, generate_series(1, 35) AS i;
 SELECT DISTINCT mkt.request_downgrade(account, 20) FROM mkt.account WHERE account ~ ' |covers' AND account <> 'is none';
 SELECT mkt.request_downgrade(7, 20), mkt.request_downgrade('00000000-0000-0000-0000-000000000007'::uuid, 30);
 CALL remove(16, 'covers');
