@@ -238,31 +238,31 @@ COMMENT ON COLUMN mkt.tariff.example IS 'Whether the price is only an example.';
 -- Changed and deleted rows of these tables stay so in a restored database (shipped.c).
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.edition
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.edition
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.increment
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.increment
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.currency
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.currency
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.price
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.price
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.price_band
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.price_band
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.threshold
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.threshold
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();

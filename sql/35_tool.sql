@@ -59,7 +59,7 @@ REVOKE ALL ON FUNCTION mkt.tool_changed() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.tool_changed() IS 'Trigger function of mkt.tool and mkt.tool_setting: keeps fixed defaults (F1) and tells running sessions. Error: MK009.';
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.tool
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER tool_fixed BEFORE UPDATE OR DELETE ON mkt.tool
 FOR EACH ROW EXECUTE FUNCTION mkt.tool_changed();
 CREATE TRIGGER tool_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.tool

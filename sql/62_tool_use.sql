@@ -35,6 +35,6 @@ COMMENT ON FUNCTION mkt.refusal(text, boolean, boolean, boolean) IS
 'Why a tool may not use a contact: non_marketing, unsubscribed or bounced, the first of these that holds; null when it may (F4). Arguments: the tool; whether the contact is marketing now, as mkt.is_marketing() says, has unsubscribed, has bounced; null is taken as no. Error: MK010 for a tool that mkt.tool_use does not have.';
 
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.tool_use
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.tool_use
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();

@@ -48,7 +48,7 @@ INSERT INTO mkt.hubspot_source (label, tool, exported, shipped) VALUES
 	('SAMPLE_CONTACT', 'sample', false, true),
 	('INITIAL_STATE', 'initial_state', true, true);
 CREATE TRIGGER shipped_again BEFORE INSERT ON mkt.hubspot_source
-FOR EACH ROW WHEN (NEW.shipped) EXECUTE FUNCTION mkt.shipped_again();
+FOR EACH ROW EXECUTE FUNCTION mkt.shipped_again();
 CREATE TRIGGER shipped_withdrawn AFTER UPDATE OR DELETE ON mkt.hubspot_source
 FOR EACH ROW WHEN (OLD.shipped) EXECUTE FUNCTION mkt.shipped_withdrawn();
 COMMENT ON TRIGGER shipped_again ON mkt.hubspot_source IS 'A shipped row that a dump brings takes the place of the one that is there.';

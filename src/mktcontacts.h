@@ -7,7 +7,7 @@
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
- *	2 shipped.c						rows that ship and may be changed
+ *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
@@ -409,6 +409,10 @@ extern void mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at);
 extern void mkt_satellite_expire(const MktAttachedTable *table);
 extern void mkt_satellite_truncate(const MktAttachedTable *table);
 extern void mkt_satellite_drop(const MktAttachedTable *table);
+
+/* ---- restore.c: rows of a dump ---- */
+
+extern bool mkt_restore_runs(void);
 
 /* ---- limit.c: accounts with a maximum ---- */
 

@@ -4,8 +4,9 @@
  *
  * CREATE EXTENSION brings the shipped rows, and a dump brings them again as its
  * users have changed them.  A row that says it was shipped can only come from a
- * dump; it takes the place of the one that is there.  Shipped rows that were
- * deleted stand in mkt.shipping, which a dump brings first.
+ * dump; it takes the place of the one that is there, and so does a row of the
+ * user's with the same key.  Shipped rows that were deleted stand in mkt.shipping,
+ * which a dump brings, too, before the other tables or after them.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -29,7 +30,10 @@ static bool in_primary_key(Relation rel, AttrNumber column);
 PG_FUNCTION_INFO_V1(mkt_shipped_again);
 PG_FUNCTION_INFO_V1(mkt_shipped_withdrawn);
 
-/* BEFORE INSERT, each row that says it was shipped. */
+/*
+ * BEFORE INSERT: a row that says it was shipped, and any that comes from a dump,
+ * takes the place of the one that shipped.
+ */
 Datum
 mkt_shipped_again(PG_FUNCTION_ARGS)
 {
@@ -39,13 +43,18 @@ mkt_shipped_again(PG_FUNCTION_ARGS)
 	Datum	   *values;
 	bool	   *nulls;
 	char	   *blanks;
+	bool		shipped;
 	bool		updated;
+	bool		isnull;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.shipped_again() is the trigger function of tables that ship with rows"));
 	desc = RelationGetDescr(trigger->tg_relation);
+	shipped = DatumGetBool(heap_getattr(trigger->tg_trigtuple, SPI_fnumber(desc, "shipped"), desc, &isnull));
+	if (!shipped && !mkt_restore_runs())
+		return PointerGetDatum(trigger->tg_trigtuple);
 	types = palloc(desc->natts * sizeof(Oid));
 	values = palloc(desc->natts * sizeof(Datum));
 	nulls = palloc(desc->natts * sizeof(bool));
@@ -62,6 +71,8 @@ mkt_shipped_again(PG_FUNCTION_ARGS)
 							  blanks, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not replace a shipped row");
 	updated = SPI_processed > 0;
+	if (updated && !shipped)
+		withdraw(trigger->tg_relation, trigger->tg_trigtuple);
 	SPI_finish();
 	return PointerGetDatum(updated ? NULL : trigger->tg_trigtuple);
 }

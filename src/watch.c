@@ -131,7 +131,6 @@ static bool worth_a_look(const Touched *account);
 static void look(const Touched *account, bool notify);
 static bool is_far(const Boundary *known, int64 billable, int64 before);
 static void renew(const char *account);
-static bool is_restored(void);
 static bool is_renamed(const TriggerData *trigger);
 static char *account_of(HeapTuple tuple, TupleDesc desc);
 static List *accounts_due(void);
@@ -411,8 +410,6 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.set_tier() is the trigger function of mkt.account"));
-	if (is_restored())
-		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
 		/* one account after the other would wait for those who hold several */
@@ -436,13 +433,6 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 	call("SELECT mkt.start_tier($1, $2, $3)", account, 3,
 		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 	return PointerGetDatum(NULL);
-}
-
-/* A dump brings accounts, and then the tiers that they have committed to. */
-static bool
-is_restored(void)
-{
-	return !check_function_bodies;
 }
 
 /* The account has what it had: its edition has got another name. */

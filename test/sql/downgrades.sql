@@ -25,6 +25,9 @@ CREATE PROCEDURE remove(n integer, of text) BEGIN ATOMIC
 	DELETE FROM contact WHERE id IN (SELECT id FROM contact WHERE account = of ORDER BY id DESC LIMIT n);
 END;
 
+DELETE FROM mkt.tier_change;
+DELETE FROM mkt.notice;
+
 -- What is refused. The renewal is on Saturday 20 June 2026, so the last day is Monday 15 June.
 INSERT INTO mkt.account (account, edition, started_on, time_zone) VALUES
 	('a', 'ten', '2024-06-20', 'UTC'), ('none', NULL, '2024-06-20', 'UTC'), ('no start', 'ten', NULL, 'UTC');

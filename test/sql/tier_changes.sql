@@ -44,6 +44,7 @@ CREATE PROCEDURE forget() BEGIN ATOMIC
 END;
 
 CALL forget();
+
 -- Reaching the tier exactly changes nothing; one more does.
 INSERT INTO mkt.account (account, edition, started_on) VALUES ('a', 'ten', '2024-06-20');
 \t on
@@ -208,7 +209,7 @@ INSERT INTO mkt.account (account, edition, commitment, started_on, time_zone, cu
 	('yen', 'ten', 'annual', '2024-06-20', 'UTC', 'JPY', false),
 	('sandbox', 'ten', 'annual', '2024-06-20', 'UTC', 'EUR', true),
 	('tomorrow', 'ten', 'annual', '2024-04-11', 'Pacific/Auckland', 'EUR', false);
-INSERT INTO contact SELECT row_number() OVER (), account, 'marketing' FROM mkt.account, generate_series(1, 21);
+INSERT INTO contact SELECT row_number() OVER (ORDER BY account, i), account, 'marketing' FROM mkt.account, generate_series(1, 21) AS i;
 SELECT account, days, of_days, from_price, to_price, currency, charge, sandbox FROM change WHERE reason = 'exceeded';
 SELECT round(2 * 7.77 * 12 * 71 / 365, 2) AS annual, round(2 * 7.77 * 12 * 365 / 365, 2) AS first_day, round(2 * 7.77 * 12 * 1 / 365, 2) AS last_day,
 	round(2 * 7.77 * 12 * 324 / 365, 2) AS leap, round(2 * 7.77 * 20 / 30, 2) AS monthly, round(2 * 7.77 * 5 / 31, 2) AS monthly_2,

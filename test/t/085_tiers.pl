@@ -233,7 +233,7 @@ WHERE from_tier <> coalesce(before, mkt.tier(edition, 0)) OR to_tier <> mkt.tier
    OR reason <> 'exceeded'
 SQL
 	is(query(<<"SQL"), '0', "$round: and the last change led to the present tier");
-SELECT count(*) FROM mkt.account_tier AS t WHERE $of AND tier <> (SELECT max(to_tier) FROM mkt.tier_change AS c WHERE c.account = t.account)
+SELECT count(*) FROM mkt.account_tier AS t WHERE $of AND tier <> (SELECT coalesce(max(to_tier), t.tier) FROM mkt.tier_change AS c WHERE c.account = t.account)
 SQL
 	is(query(<<"SQL"), '0', "$round: every boundary of the first tier gave one notice, and no other did");
 SELECT count(*) FROM mkt.account_tier AS t WHERE $of AND tier > 100
