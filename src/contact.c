@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -47,6 +48,7 @@ static const MktSource no_source = {.type_null = true,.name_null = true};
 static struct
 {
 	Oid			contacts;
+	LocalTransactionId transaction;
 	CommandId	command;
 	uint32		key;
 }			last_updated;
@@ -127,6 +129,7 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
+		last_updated.transaction = mkt_local_transaction();
 		last_updated.command = GetCurrentCommandId(false);
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
@@ -411,13 +414,15 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 
 /*
  * A contact that an UPDATE takes to another partition is inserted there, with
- * the same key and by the same command.  The session has nothing to say of that.
+ * the same account and key and by the same command.  The session has nothing to
+ * say of that.
  */
 static bool
 is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
 {
 	return attachment->relid != attachment->contacts &&
 		last_updated.contacts == attachment->contacts &&
+		last_updated.transaction == mkt_local_transaction() &&
 		last_updated.command == GetCurrentCommandId(false) &&
 		last_updated.key == hash_key(attachment, slot);
 }
@@ -427,6 +432,15 @@ hash_key(const MktAttachment *attachment, TupleTableSlot *slot)
 {
 	uint32		hash = 0;
 
+	if (attachment->account)
+	{
+		bool		isnull;
+		Datum		account = slot_getattr(slot, attachment->account, &isnull);
+
+		if (!isnull)
+			hash = datum_image_hash(account, attachment->account_by_value,
+									attachment->account_len);
+	}
 	for (int i = 0; i < attachment->nkeys; i++)
 	{
 		bool		isnull;

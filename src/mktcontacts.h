@@ -18,8 +18,7 @@
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
- *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c
- *	6 list.c
+ *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 init.c						_PG_init
  *

@@ -42,7 +42,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/pg_list.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -255,10 +254,7 @@ read_watched(Watched *watched, const char *account)
 	table_close(rel, AccessShareLock);
 }
 
-/*
- * Before commit, while what was counted may still be in memory.  Everybody takes
- * the accounts in the order of their locks, so that none waits for each other.
- */
+/* Before commit, while what was counted may still be in memory. */
 static void
 look_at_touched(bool notify)
 {

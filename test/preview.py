@@ -609,7 +609,7 @@ class Run:
         a commit would have recorded before."""
         touched = [row for row in preview if row.next_update is not None]
         self.query("SELECT mkt.record_crossing(account, mkt.billable(account),"
-                   " mkt.billable(account), 4096) FROM mkt.account_tier")
+                   " mkt.billable(account), 4096, false) FROM mkt.account_tier")
         for instant in sorted({row.next_update for row in touched}):
             self.set_clock(instant)
             self.cases["an update date"] += 1
