@@ -71,6 +71,7 @@ typedef struct Note
 static MemoryContext context = NULL;	/* of the notes' contents */
 static Note *notes = NULL;
 static int	nnotes = 0;
+static const char *last_label = NULL;	/* the copy that the last note has */
 
 /* The role that was last written, while rows wait for its name. */
 static Oid	named_role;
@@ -273,6 +274,7 @@ add_note(void)
 		room = MAX_NOTES;
 		notes = MemoryContextAlloc(TopTransactionContext, room * sizeof(Note));
 		nnotes = 0;
+		last_label = NULL;
 	}
 	if (nnotes == room)
 	{
@@ -327,13 +329,9 @@ mkt_change_session_source(void)
 static const char *
 copy_label(const char *label)
 {
-	static const char *last;
-
-	if (nnotes == 1)
-		last = NULL;
-	if (last == NULL || strcmp(last, label) != 0)
-		last = pstrdup(label);
-	return last;
+	if (last_label == NULL || strcmp(last_label, label) != 0)
+		last_label = pstrdup(label);
+	return last_label;
 }
 
 /* Writes what has been noted, at the end of a statement and before reading. */
@@ -479,7 +477,10 @@ drop_written(void)
 			notes[left++] = notes[i];
 	nnotes = left;
 	if (nnotes == 0)
+	{
 		MemoryContextReset(context);
+		last_label = NULL;
+	}
 }
 
 static void

@@ -44,6 +44,7 @@ CREATE PROCEDURE forget() BEGIN ATOMIC
 END;
 
 CALL forget();
+
 -- Reaching the tier exactly changes nothing; one more does.
 INSERT INTO mkt.account (account, edition, started_on) VALUES ('a', 'ten', '2024-06-20');
 \t on
