@@ -96,6 +96,7 @@ static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
 static const char *copy_label(const char *label);
 static void copy_source(MktSource *source, const MktSource *like);
 static void write_notes(void);
+static bool same_report(const Note *a, const Note *b);
 static void count_batch(const Note *note, int64 n);
 static MktAppender *open_partition(Oid history, TimestampTz at);
 static void write_note(MktAppender *appender, const Note *note, int64 number);
@@ -372,7 +373,7 @@ write_notes(void)
 				mkt_append_close(appender);
 			appender = open_partition(note->history, note->at);
 		}
-		if (previous && (previous->batch != note->batch || previous->role != note->role))
+		if (previous && !same_report(previous, note))
 		{
 			count_batch(previous, in_batch);
 			in_batch = 0;
@@ -394,6 +395,13 @@ write_notes(void)
 	if (previous)
 		count_batch(previous, in_batch);
 	drop_written();
+}
+
+/* A partition's statement may stand beside a call under the same label. */
+static bool
+same_report(const Note *a, const Note *b)
+{
+	return a->batch == b->batch && a->role == b->role && (a->label == NULL) == (b->label == NULL);
 }
 
 /* Calls that set contacts report themselves. */

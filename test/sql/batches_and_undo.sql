@@ -198,6 +198,18 @@ SELECT count(*) FROM mkt.batch;
 DROP TABLE other;
 SELECT contacts FROM mkt.batch;
 
+-- A statement on a partition, and a call after it, under one label.
+CREATE TABLE parted (account text, id integer, PRIMARY KEY (account, id)) PARTITION BY LIST (account);
+CREATE TABLE parted_a PARTITION OF parted FOR VALUES IN ('a');
+SELECT mkt.attach('parted', account_column => 'account');
+INSERT INTO parted SELECT 'a', id FROM generate_series(1, 5) AS id;
+BEGIN;
+SET LOCAL mktcontacts.batch = 'both';
+UPDATE parted_a SET marketing_status = 'marketing' WHERE id < 3;
+SELECT changed FROM mkt.set_marketing('parted', ARRAY[3, 4, 5], account => 'a');
+COMMIT;
+SELECT label, changed FROM mkt.batch WHERE contacts = 'parted'::regclass;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA batches CASCADE;
