@@ -15,7 +15,7 @@ COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.account_tier.next_at IS 'The number of billable contacts at which something happens next: a notice or a higher tier.';
 COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that every transaction looks.';
 COMMENT ON COLUMN mkt.account_tier.last_at IS 'The number at which something happened last; below it, what happens next is looked up anew.';
-COMMENT ON COLUMN mkt.account_tier.looked_until IS 'The end of the period in which that was looked up.';
+COMMENT ON COLUMN mkt.account_tier.looked_until IS 'The end of the period in which it was found not to be near.';
 COMMENT ON COLUMN mkt.account_tier.tier IS 'The marketing contacts that it pays for.';
 COMMENT ON COLUMN mkt.account_tier.since IS 'Since when.';
 COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes next; null for an account without started_on.';
@@ -280,20 +280,21 @@ CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	UPDATE mkt.account_tier AS t
-	SET near = false, next_at = f.next_at, last_at = f.last_at
+	SET near = f.near, next_at = f.next_at, last_at = f.last_at, looked_until = mkt.next_update(f.account)
 	FROM (
-		SELECT t.account, b.next_at, b.last_at
+		SELECT t.account, b.next_at, b.last_at, r.near
 		FROM mkt.account_tier AS t
 		JOIN mkt.account AS a ON a.account = t.account
 		CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS n
 		CROSS JOIN LATERAL mkt.boundaries(t.tier, n.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) AS b
-		WHERE t.near AND t.next_at > unwatch_far.band AND NOT mkt.is_near(n.billable, b.last_at, b.next_at, unwatch_far.band)
+		CROSS JOIN LATERAL (SELECT mkt.is_near(n.billable, b.last_at, b.next_at, unwatch_far.band) AS near) AS r
+		WHERE t.next_at > unwatch_far.band AND (t.near AND NOT r.near OR NOT t.near AND t.looked_until <= mkt.now())
 		FOR UPDATE OF t SKIP LOCKED
 	) AS f
 	WHERE t.account = f.account;
 END;
 REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their next boundary again the look of every transaction. mkt.run() calls it.';
+COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their boundaries, or again so, the look of every transaction. mkt.run() calls it.';
 
 CREATE FUNCTION mkt.tiers_due() RETURNS SETOF text
 LANGUAGE SQL

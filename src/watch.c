@@ -20,8 +20,8 @@
  * Counts fall, too, and what was crossed comes to lie ahead again.  Whoever adds
  * to an account that is near sees that it was below; one that is far from what it
  * crossed last becomes near, by those who take away many and by chance, before it
- * is there.  With a new period, everything is looked up anew: then contacts that
- * were pending no longer count, and no transaction has said so.
+ * is there.  With a new period, when pending contacts have ended and no transaction
+ * has said so, everybody counts those that are far, until mkt.run() has.
  *
  * A transaction that crosses for several accounts locks them in order, so that
  * none can deadlock; mkt.run() waits for no account while it holds another.
@@ -56,6 +56,7 @@
 #define TIE_NEAR		3
 #define TIE_LAST_AT		4
 #define TIE_LOOKED_UNTIL 5
+#define TIE_RENEWS_AT	8
 
 /* The column of mkt.account that is read here. */
 #define ACC_EDITION		2
@@ -79,7 +80,8 @@ typedef struct Boundary
 	bool		near;
 	int64		next_at;		/* the count at which something happens */
 	int64		last_at;		/* and the one at which it did; 0: none */
-	TimestampTz looked_until;	/* then everything is looked up anew */
+	TimestampTz looked_until;	/* after that nobody knows whether it is near */
+	TimestampTz renews_at;
 } Boundary;
 
 /* An account of which this transaction has added or taken away contacts. */
@@ -249,6 +251,10 @@ read_watched(Watched *watched, const char *account)
 		watched->known.last_at = DatumGetInt64(heap_getattr(tuple, TIE_LAST_AT, desc, &isnull));
 		watched->known.looked_until =
 			DatumGetTimestampTz(heap_getattr(tuple, TIE_LOOKED_UNTIL, desc, &isnull));
+		watched->known.renews_at =
+			DatumGetTimestampTz(heap_getattr(tuple, TIE_RENEWS_AT, desc, &isnull));
+		if (isnull)
+			watched->known.renews_at = DT_NOEND;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -332,11 +338,11 @@ look(const Touched *account, bool notify)
 	if (is_far(known, billable, billable - own))
 		return;
 	lock_account(account->account);
-	if (known->looked_until <= mkt_now())
+	if (known->renews_at <= mkt_now())
 		renew(account->account);
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
 	if (billable >= known->next_at || billable - own < known->last_at || !known->near ||
-		known->looked_until <= mkt_now())
+		known->renews_at <= mkt_now())
 		call("SELECT mkt.record_crossing($1, $2, $3, $4, $5)", account->account, 5,
 			 (Datum[]) {CStringGetTextDatum(account->account), Int64GetDatum(billable - own),
 						Int64GetDatum(billable), Int64GetDatum(NEAR), BoolGetDatum(notify)});
@@ -346,7 +352,7 @@ look(const Touched *account, bool notify)
 static bool
 is_far(const Boundary *known, int64 billable, int64 before)
 {
-	if (known->looked_until <= mkt_now() || billable >= known->next_at - NEAR)
+	if (known->renews_at <= mkt_now() || billable >= known->next_at - NEAR)
 		return false;
 	return before >= known->last_at + (known->near || known->last_at == 0 ? 0 : NEAR);
 }
@@ -423,7 +429,8 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 	account = account_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
 						 trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	lock_account(account);
-	renew(account);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		renew(account);
 	if (trigger->tg_trigger->tgnargs > 0)
 	{
 		call("SELECT mkt.redate_tier($1)", account, 1, (Datum[]) {CStringGetTextDatum(account)});
