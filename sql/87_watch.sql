@@ -372,6 +372,11 @@ COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every ac
 
 CREATE TRIGGER tier_started AFTER INSERT ON mkt.account
 FOR EACH ROW WHEN (NEW.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tier_renewed BEFORE UPDATE ON mkt.account
+FOR EACH ROW WHEN (OLD.edition IS NOT NULL
+	AND (OLD.edition, OLD.currency, OLD.commitment, OLD.started_on, OLD.time_zone, OLD.sandbox)
+		IS DISTINCT FROM (NEW.edition, NEW.currency, NEW.commitment, NEW.started_on, NEW.time_zone, NEW.sandbox))
+EXECUTE FUNCTION mkt.set_tier();
 CREATE TRIGGER tier_restarted AFTER UPDATE ON mkt.account
 FOR EACH ROW WHEN (OLD.edition IS DISTINCT FROM NEW.edition) EXECUTE FUNCTION mkt.set_tier();
 CREATE TRIGGER tier_redated AFTER UPDATE ON mkt.account

@@ -402,7 +402,8 @@ call(const char *query, const char *account, int nargs, Datum *values)
 
 /*
  * Trigger on mkt.account: an account gets an edition, another one, or loses it, or
- * with an argument gets other dates.  On mkt.threshold: the boundaries are others.
+ * with an argument other dates; before any of that, what was due is renewed by what
+ * it had.  On mkt.threshold: the boundaries are others.
  */
 Datum
 mkt_set_tier(PG_FUNCTION_ARGS)
@@ -425,12 +426,17 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_trigger->tgnargs == 0 &&
 		is_renamed(trigger))
-		return PointerGetDatum(NULL);
+		return PointerGetDatum(TRIGGER_FIRED_BEFORE(trigger->tg_event) ? trigger->tg_newtuple : NULL);
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		account = account_of(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
+		lock_account(account);
+		renew(account);
+		return PointerGetDatum(trigger->tg_newtuple);
+	}
 	account = account_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
 						 trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	lock_account(account);
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		renew(account);
 	if (trigger->tg_trigger->tgnargs > 0)
 	{
 		call("SELECT mkt.redate_tier($1)", account, 1, (Datum[]) {CStringGetTextDatum(account)});

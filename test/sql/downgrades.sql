@@ -151,6 +151,13 @@ SET mktcontacts.clock = '2027-07-03 12:00+00';
 UPDATE mkt.account SET started_on = '2024-12-24' WHERE account = 'moved';
 SELECT * FROM change WHERE at > '2026-07-02';
 SELECT * FROM tier;
+-- What was due is renewed by the settings until then, also where the edition ends.
+SET mktcontacts.clock = '2027-12-25 12:00+00';
+UPDATE mkt.account SET edition = 'hundreds' WHERE account = 'moved';
+SET mktcontacts.clock = '2028-12-25 12:00+00';
+UPDATE mkt.account SET edition = NULL WHERE account = 'moved';
+SELECT c.*, t.edition FROM change AS c JOIN mkt.tier_change AS t USING (account, at, reason) WHERE at > '2027-07-03 12:00+00' ORDER BY at, reason DESC;
+SELECT * FROM tier;
 UPDATE mkt.account SET account = 'renamed' WHERE account = 'moved';
 SELECT * FROM request;
 DELETE FROM mkt.account;
