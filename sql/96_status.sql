@@ -62,7 +62,7 @@ BEGIN ATOMIC
 		LEFT JOIN (SELECT * FROM mkt.run_log WHERE part = 'run' ORDER BY run DESC LIMIT 1) AS r ON true
 	UNION ALL
 		SELECT 5, 'update dates',
-			CASE WHEN l.contacts > 0 THEN format('%s contacts not brought up to date, late by %s', l.contacts, date_trunc('second', mkt.now() - l.since))
+			CASE WHEN l.contacts > 0 THEN format('contacts to bring up to date: %s, late by %s', l.contacts, date_trunc('second', mkt.now() - l.since))
 				ELSE 'all applied' END,
 			CASE WHEN l.contacts > 0 AND mkt.now() - l.since > interval '10 minutes' THEN 'CALL mkt.run();' END
 		FROM (
@@ -80,11 +80,11 @@ BEGIN ATOMIC
 		) AS l
 	UNION ALL
 		SELECT 6, 'renewals',
-			CASE WHEN r.accounts > 0 THEN format('%s accounts not renewed, late by %s', r.accounts, date_trunc('second', mkt.now() - r.since)) ELSE 'all done' END,
+			CASE WHEN r.accounts > 0 THEN format('accounts to renew: %s, late by %s', r.accounts, date_trunc('second', mkt.now() - r.since)) ELSE 'all done' END,
 			CASE WHEN r.accounts > 0 AND mkt.now() - r.since > interval '10 minutes' THEN 'CALL mkt.run();' END
 		FROM (SELECT count(*) AS accounts, min(renews_at) AS since FROM mkt.account_tier WHERE renews_at <= mkt.now()) AS r
 	UNION ALL
-		SELECT 7, 'notices', CASE WHEN n.unread > 0 THEN format('%s not seen', n.unread) ELSE 'all seen' END,
+		SELECT 7, 'notices', CASE WHEN n.unread > 0 THEN format('not seen: %s', n.unread) ELSE 'all seen' END,
 			CASE WHEN n.unread > 0 THEN 'SELECT * FROM mkt.notice WHERE seen_at IS NULL;' END
 		FROM (SELECT count(*) AS unread FROM mkt.notice WHERE seen_at IS NULL) AS n
 	UNION ALL
