@@ -83,7 +83,7 @@ static MktPartition last_partition;
 
 static void note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
 						const MktChange *change);
-static bool may_go_on(const MktAttachment *attachment, const MktChange *change);
+static bool leaves_partition(const MktChange *change);
 static bool is_instant(TimestampTz until);
 static bool is_marketing(TimestampTz until);
 static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -125,7 +125,7 @@ mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 		was = DT_NOBEGIN;
 	}
 	if ((was != change->until || change->moved) &&
-		(is_marketing(was) || is_marketing(change->until) || may_go_on(attachment, change)))
+		(is_marketing(was) || is_marketing(change->until) || leaves_partition(change)))
 		note_part(attachment, contact, change, was, change->until, now);
 }
 
@@ -146,14 +146,11 @@ note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
 	note_part(attachment, contact, &passed, change->was, DT_NOBEGIN, change->was);
 }
 
-/*
- * A non-marketing contact that is deleted from a partition may be about to arrive
- * in another one as a marketing contact.
- */
+/* A non-marketing contact may be about to arrive in another one as a marketing contact. */
 static bool
-may_go_on(const MktAttachment *attachment, const MktChange *change)
+leaves_partition(const MktChange *change)
 {
-	return attachment->relid != attachment->contacts && change->until == MKT_ABSENT;
+	return change->until == MKT_ABSENT && change->command != InvalidCommandId;
 }
 
 static bool
@@ -185,7 +182,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	if (nnotes > 0 && is_idle(&notes[nnotes - 1]) && was != MKT_ABSENT)
 		nnotes--;
 	if (nnotes >= MAX_NOTES &&
-		!(is_partition && was == MKT_ABSENT && notes[nnotes - 1].change.until == MKT_ABSENT))
+		!(was == MKT_ABSENT && leaves_partition(&notes[nnotes - 1].change)))
 		write_notes();
 	note = add_note();
 	before = MemoryContextSwitchTo(context);
@@ -233,13 +230,15 @@ is_idle(const Note *note)
 /*
  * A contact that goes to another partition is deleted from one and inserted into
  * the other, one after the other; for its history it has changed, or not even that.
+ * What one command deletes and another inserts is another contact.
  */
 static bool
 joins_last(const MktAttachment *attachment, const Note *note)
 {
 	Note	   *last = note == notes ? NULL : &notes[nnotes - 2];
 
-	if (last == NULL || last->change.until != MKT_ABSENT || note->change.was != MKT_ABSENT ||
+	if (last == NULL || !leaves_partition(&last->change) || note->change.was != MKT_ABSENT ||
+		last->change.command != note->change.command ||
 		last->history != note->history || last->level != note->level || last->written ||
 		last->at != note->at)
 		return false;

@@ -384,6 +384,8 @@ typedef struct MktChange
 	TimestampTz until;
 	Datum		account;		/* after it, or at the end */
 	bool		account_null;
+	CommandId	command;		/* by which it went to another partition, or may
+								 * have come from one; or invalid */
 	bool		moved;			/* from this account */
 	Datum		from_account;
 	bool		from_account_null;
