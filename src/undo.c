@@ -47,7 +47,8 @@ static char *query_changes(const MktAttachment *attachment, const char *history)
 static EphemeralNamedRelation fetch(const char *query, int64 batch, TimestampTz begun);
 static void release(EphemeralNamedRelation relation);
 static void update(const MktAttachment *attachment, int64 total,
-				   int64 outcome[UNDO_OUTCOMES]);
+				   int64 outcome[UNDO_OUTCOMES], int64 reported[MKT_OUTCOMES]);
+static int64 number_of(int column);
 static char *query_update(const MktAttachment *attachment);
 
 PG_FUNCTION_INFO_V1(mkt_undo);
@@ -87,7 +88,7 @@ mkt_undo(PG_FUNCTION_ARGS)
 	before = mkt_batch_begin(contacts, false, &undo);
 	PG_TRY();
 	{
-		update(attachment, tuplestore_tuple_count(changes->reldata), outcome);
+		update(attachment, tuplestore_tuple_count(changes->reldata), outcome, reported);
 	}
 	PG_FINALLY();
 	{
@@ -95,7 +96,6 @@ mkt_undo(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	release(changes);
-	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
 	mkt_batch_report(undo, contacts, false, psprintf("undo of %lld", (long long) batch), reported,
 					 (Datum) 0, (Datum) 0);
 	SPI_finish();
@@ -276,8 +276,10 @@ release(EphemeralNamedRelation relation)
 	tuplestore_end(relation->reldata);
 }
 
+/* Contacts that need no change for it are none that the undo has changed. */
 static void
-update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES])
+update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES],
+	   int64 reported[MKT_OUTCOMES])
 {
 	if (SPI_execute_with_args(query_update(attachment), 1, (Oid[]) {TIMESTAMPTZOID},
 							  (Datum[]) {TimestampTzGetDatum(mkt_now())}, NULL, false,
@@ -286,12 +288,21 @@ update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES
 	outcome[UNDO_GONE] = total;
 	for (int i = 0; i < UNDO_GONE; i++)
 	{
-		bool		isnull;
-
-		outcome[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-												 i + 1, &isnull));
+		outcome[i] = number_of(i + 1);
 		outcome[UNDO_GONE] -= outcome[i];
 	}
+	reported[MKT_CHANGED] = number_of(UNDO_GONE + 1);
+	reported[MKT_STAYS_PENDING] = number_of(UNDO_GONE + 2);
+	reported[MKT_ALREADY] = number_of(UNDO_GONE + 3);
+}
+
+static int64
+number_of(int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+									   column, &isnull));
 }
 
 /*
@@ -327,7 +338,7 @@ query_update(const MktAttachment *attachment)
 						   "FROM found), ");
 	appendStringInfo(&query,
 					 "changed AS (UPDATE %s AS c SET %s = 'marketing', %s = NOT u.up, %s = u.from_source_type, %s = u.from_source_name "
-					 "FROM outcome AS u WHERE %s AND (u.up OR u.down OR u.outcome OPERATOR(pg_catalog.=) 'pending') AND NOT u.touched RETURNING 1) ",
+					 "FROM outcome AS u WHERE %s AND (u.up OR u.down OR u.outcome OPERATOR(pg_catalog.=) 'pending') AND NOT u.touched RETURNING u.up OR u.down AS changed) ",
 					 name, status, flag,
 					 mkt_attachment_column(attachment, attachment->source_type),
 					 mkt_attachment_column(attachment, attachment->source_name),
@@ -336,7 +347,10 @@ query_update(const MktAttachment *attachment)
 						   "SELECT pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored'), "
 						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'pending'), "
 						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'changed since'), "
-						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'too late') "
-						   "FROM outcome, (SELECT pg_catalog.count(*) FROM changed) AS n");
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'too late'), "
+						   "(SELECT pg_catalog.count(*) FILTER (WHERE changed) FROM changed), "
+						   "(SELECT pg_catalog.count(*) FILTER (WHERE NOT changed) FROM changed), "
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored' AND NOT up AND NOT down) "
+						   "FROM outcome");
 	return query.data;
 }

@@ -73,11 +73,7 @@ NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
 # What the extension does not do as it should, by the name of the fault; the
 # run keeps away from it while it is listed here.
 KNOWN = {
-    "a call under a label hides what a partition's statement did before it",
-    "the label of what comes after an update date that passed is lost",
-    "a deletion and a creation in partitions are taken for a move",
     "what row triggers alone saw is written late",
-    "undo takes what it leaves for changed",
 }
 
 
@@ -194,9 +190,9 @@ class Table:
             contact.account, "rest")
 
     def leaves(self, old, new):
-        """Whether a contact is deleted from a partition."""
-        return self.composite and old is not None and (
-            new is None or self.partition(old) != self.partition(new))
+        """Whether an UPDATE takes a contact to another partition."""
+        return self.composite and bool(old and new) and \
+            self.partition(old) != self.partition(new)
 
     def match(self, contact):
         where = "id = " + literal(contact.key)
@@ -467,8 +463,7 @@ class Chronicle:
 class State:
     """All rows, settings and the clock, as one session sees them, with what
     its transaction has made happen; *session* are that session's own settings,
-    *late* is whether something has happened that only row triggers saw, *gone*
-    the key of a partition's contact that was deleted last."""
+    *late* is whether something has happened that only row triggers saw."""
 
     def __init__(self, tables, now, chronicle):
         self.tables = tables
@@ -479,7 +474,6 @@ class State:
         self.labels = {}
         self.call = None
         self.late = False
-        self.gone = None
         self.rows = {table.name: {} for table in tables}
         self.accounts = {}
         self.defaults = Defaults()
@@ -548,38 +542,22 @@ class State:
         self.of(table)[identity] = new
         self.happen(table, None, new)
 
-    def happen(self, table, old, new, applied=False):
+    def happen(self, table, old, new):
         """Notes what a row's becoming another one means."""
-        if table.composite:
-            self.check_gone(old, new)
         if table.leaves(old, new):
             # What it leaves may turn out to be nothing.
             self.batch_of(table)
-        if new and table.leaves(old, new) and old.key != new.key:
+        if table.leaves(old, new) and old.key != new.key:
             happened = [
                 *model.events(old, None, self.now, self.session.source()),
                 *model.events(None, new, self.now, self.session.source())]
         else:
             happened = model.events(old, new, self.now, self.session.source())
-        if not applied and any(event.passed() for event in happened) and \
-                self.session.batch is not None and \
-                "the label of what comes after an update date that passed is" \
-                " lost" in KNOWN:
-            raise Unpredictable
         for event in happened:
             batch = None if event.passed() else self.batch_of(table)
             self.journal.append(Happened(table.name, event, batch, ROLE))
             if batch and batch is not self.call:
                 self.report(batch, "statement", (1, 0, 0, 0, 0))
-
-    def check_gone(self, old, new):
-        """What one statement on a partition deletes and the next one inserts
-        again."""
-        if old is None and new.key == self.gone and \
-                "a deletion and a creation in partitions are taken for a" \
-                " move" in KNOWN:
-            raise Unpredictable
-        self.gone = old.key if new is None else None
 
     def batch_of(self, table):
         """A call is about one table; what triggers do to others meanwhile is
@@ -609,10 +587,6 @@ class State:
                                    source))
 
     def begin_call(self, table, joins=True):
-        if joins and self.session.batch is not None and self.late and \
-                "a call under a label hides what a partition's statement did" \
-                " before it" in KNOWN:
-            raise Unpredictable
         self.call = joins and self.labelled(table) or Batch(table.name)
         return self.call
 
@@ -803,11 +777,11 @@ class State:
         self.journal.append(Emptied(table.name, self.now, ROLE,
                                     self.session.source()))
 
-    def put(self, table, identity, new, applied=False):
+    def put(self, table, identity, new):
         """What the extension does by itself."""
         rows = self.of(table)
         old, rows[identity] = rows[identity], new
-        self.happen(table, old, new, applied)
+        self.happen(table, old, new)
 
     def set_settings(self, accounts):
         """D7: pending contacts move with their account's settings."""
@@ -849,7 +823,7 @@ class State:
             for identity, row in rows.items():
                 if row.expired(self.now) and not table.freezes(row) \
                         and row.half in halves:
-                    self.put(table, identity, row.become("N"), True)
+                    self.put(table, identity, row.become("N"))
 
     def contacts(self):
         """All contacts, by the text of their account."""
@@ -2511,14 +2485,12 @@ class Undo:
         done = self.update(state, table, changes)
         result = tuple(outcomes[name] for name in (
             "restored", "pending", "changed since", "too late", "gone"))
-        if "undo takes what it leaves for changed" in KNOWN:
-            done = result[0] + result[1]
-        state.end_call(self.batch, (done, 0, 0, 0, 0))
+        state.end_call(self.batch, done)
         return Outcome(rows=[result], batch=batch)
 
     def update(self, state, table, changes):
-        """How many contacts changed."""
-        pairs = []
+        """The outcomes of the batch that the undo is itself."""
+        pairs, already = [], 0
         for row, outcome, wanted, source in changes:
             if row.half != self.session.half and \
                     not self.world.alone(self.session):
@@ -2530,8 +2502,14 @@ class Undo:
                 new = new._replace(status=MARKETING, flag=wanted == "P")
             if wanted or outcome == "pending":
                 pairs.append((row, new))
-        return len(state.update(table, pairs, [
-            "status", "flag", "source_type", "source_name"]))
+            else:
+                already += 1
+        stored = state.update(table, pairs, [
+            "status", "flag", "source_type", "source_name"])
+        wanted = {table.identity(row) for row, _, wanted, _ in changes
+                  if wanted}
+        changed = sum(table.identity(row) in wanted for row in stored)
+        return changed, already, len(stored) - changed, 0, 0
 
 
 # An instant of a history as words, for infinity has no other in Python.
@@ -2835,7 +2813,7 @@ class World:
                 old = self.committed.of(table).get(identity)
                 if old and row != old and old.expired(self.committed.now) \
                         and row == old.become("N"):
-                    state.put(table, identity, row, True)
+                    state.put(table, identity, row)
         self.commit(session, difference(self.committed, state))
 
     def ordinary(self, session, state):
