@@ -242,7 +242,7 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 	mkt_check_may_read(named.attachment->contacts);
 	named.table = mkt_attachment_table(named.attachment->contacts);
 	named.history = mkt_qualified_name(named.table->history);
-	named.is_new = mkt_change_post();
+	named.is_new = mkt_change_post_for_reader();
 	memcpy(named.nulls, "nn ", sizeof(named.nulls));
 	named.types[0] = TEXTOID;
 	named.types[1] = named.attachment->account_type;

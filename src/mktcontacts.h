@@ -361,8 +361,20 @@ extern void mkt_batch_end(MktBatchCall before);
 extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
-extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  MktOutcome what, int64 n);
+/* Statements under a name; the source is the session's, or empty. */
+typedef struct MktStatements
+{
+	int64		batch;
+	Oid			contacts;
+	const char *label;
+	Oid			role;
+	TimestampTz at;
+	const char *source_type;
+	const char *source_name;
+} MktStatements;
+
+extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
+extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
@@ -395,7 +407,10 @@ typedef struct MktChange
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 							const MktChange *change);
-extern bool mkt_change_post(void);
+extern void mkt_change_post(void);
+extern bool mkt_change_post_for_reader(void);
+extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
 

@@ -49,9 +49,6 @@ SCHEMA = "mkt_random"
 GID = "mkt_random_%d_" % os.getpid()
 OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
         "marketing_source_type", "marketing_source_name"]
-# Setting one of these makes the extension's trigger for the statement fire.
-OURS_FIELDS = {"key", "account", "status", "flag", "until", "source_type",
-               "source_name"}
 COMMON = "common"
 ROLE = "postgres"
 # Where a transaction's own places begin, after all committed ones.
@@ -68,13 +65,6 @@ TOOLS = ["form_submission", "form_submission", "contact_import", "api",
 NAMES = ["newsletter", "crm", "ann", None]
 NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
          "it's", None]
-
-
-# What the extension does not do as it should, by the name of the fault; the
-# run keeps away from it while it is listed here.
-KNOWN = {
-    "what row triggers alone saw is written late",
-}
 
 
 class Mismatch(Exception):
@@ -462,8 +452,8 @@ class Chronicle:
 
 class State:
     """All rows, settings and the clock, as one session sees them, with what
-    its transaction has made happen; *session* are that session's own settings,
-    *late* is whether something has happened that only row triggers saw."""
+    its transaction has made happen; *session* are that session's own
+    settings."""
 
     def __init__(self, tables, now, chronicle):
         self.tables = tables
@@ -473,7 +463,6 @@ class State:
         self.journal = []
         self.labels = {}
         self.call = None
-        self.late = False
         self.rows = {table.name: {} for table in tables}
         self.accounts = {}
         self.defaults = Defaults()
@@ -720,7 +709,6 @@ class State:
                     self.session.source(), table.composite)
                 if table.composite:
                     self.check_move(table, old, new)
-                self.check_late(old, new, sets)
                 done.append((old, new))
         self.replace(table, done)
         for old, new in done:
@@ -733,14 +721,6 @@ class State:
         if new.key != old.key and table.partition(old) == "rest" and \
                 table.partition(new) == "rest":
             raise Unpredictable
-
-    def check_late(self, old, new, sets):
-        """Where a trigger changes what the statement does not set, be it the
-        user's or the extension's own in a partition, no trigger fires for the
-        statement."""
-        if not OURS_FIELDS.intersection(sets) and \
-                old.marketing_until() != new.marketing_until():
-            self.late = True
 
     def replace(self, table, done):
         """Whether a unique index complains can depend on which row comes
@@ -1596,13 +1576,6 @@ class Generator:
             statement = self.delete_where(table, where, name)
         else:
             statement = self.update_where(table, where, changes, name=name)
-        inner = statement.run
-
-        def run(state):
-            outcome = inner(state)
-            state.late = True
-            return outcome
-        statement.run = run
         return statement
 
     def execute_prepared(self, session, state):
@@ -1907,9 +1880,6 @@ class Generator:
                                      literal(value or ""))
 
         def run(state):
-            if name != "batch" and state.late and \
-                    "what row triggers alone saw is written late" in KNOWN:
-                raise Unpredictable
             change = state.session.set_local if local else state.session.set
             state.session = change(name, value)
             return Outcome()
@@ -2933,9 +2903,7 @@ class World:
         names = self.names if everything else rng.sample(self.names, 4)
         self.compare_counts(session, state, names)
         self.compare_defaults(session, state, names)
-        if not (state.late and "what row triggers alone saw is written late"
-                in KNOWN):
-            self.compare_past(session, state, tables)
+        self.compare_past(session, state, tables)
         if everything or rng.random() < 0.3:
             self.compare_usage(session, state)
         if everything or rng.random() < 0.5:
@@ -3054,8 +3022,10 @@ class World:
                 listed(item.source[1] for item in items))
 
     def compare_history(self, session, state, table, key):
-        """The rows themselves, and what mkt.history() says of them.  Contacts
-        of several accounts with one key have no order among each other."""
+        """What mkt.history() says, and then the rows themselves, which it
+        writes where a statement on a partition has left them unwritten.
+        Contacts of several accounts with one key have no order among each
+        other."""
         told, account, only = state.told(table, key), None, "true"
         if any(item.batch and item.batch.number is None for _, item in told):
             self.compare_batches(session, state)
@@ -3065,6 +3035,15 @@ class World:
             only = "%s IN (account::text, from_account::text)" \
                 % literal(account)
             told = [place for place in told if concerns(place[1], account)]
+        ends = sorted(told + self.ends(state, table, told),
+                      key=lambda place: place[0])
+        self.same_order("mkt.history(%s, %s, %s)" % (table.name, key, account), [
+            self.told_row(item) for _, item in ends], session.query(
+                "SELECT changed_at, effective_at, change, status::text, until,"
+                " account_after, source_type, source_name, role, batch"
+                " FROM mkt.history('%s', %s%s)" % (
+                    table.name, literal(str(key)), "" if account is None else
+                    ", account => " + literal(account))))
         self.same_order("history of %s in %s" % (key, table.name), [
             self.history_row(item) for _, item in told], session.query(
                 "SELECT changed_at, effective_at, %s, %s, batch, role,"
@@ -3073,15 +3052,6 @@ class World:
                 " FROM %s WHERE contact = %s AND %s ORDER BY change" % (
                     WORD % {"column": "was"}, WORD % {"column": "until"},
                     table.history, table.literal("id", key), only)))
-        told = sorted(told + self.ends(state, table, told),
-                      key=lambda place: place[0])
-        self.same_order("mkt.history(%s, %s, %s)" % (table.name, key, account), [
-            self.told_row(item) for _, item in told], session.query(
-                "SELECT changed_at, effective_at, change, status::text, until,"
-                " account_after, source_type, source_name, role, batch"
-                " FROM mkt.history('%s', %s%s)" % (
-                    table.name, literal(str(key)), "" if account is None else
-                    ", account => " + literal(account))))
 
     def ends(self, state, table, told):
         """When the table was emptied of a contact that was there, as far as
