@@ -462,14 +462,19 @@ extern void mkt_shortcut_init(void);
 /* ---- key.c: contacts named by key ---- */
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
+extern void mkt_key_check_one(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
-extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
-							   Datum account, Datum *its_account, bool *isnull);
+extern char *mkt_key_several(const MktAttachment *attachment, Datum key,
+							 const char *prefix);
+extern char *mkt_key_text(const MktAttachment *attachment, Datum key);
+extern bool mkt_key_is_visible(const MktAttachment *attachment,
+							   const char *condition, Oid *types, Datum *values,
+							   const char *nulls, Datum *its_account, bool *isnull);
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
