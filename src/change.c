@@ -62,7 +62,8 @@ typedef struct Note
 	Oid			history;
 	Oid			role;
 	int64		batch;
-	const MktStatements *made_by;	/* null: a call, which reports itself, or none */
+	const		MktStatements *made_by; /* null: a call, which reports itself,
+										 * or none */
 	int			level;
 	int			written;		/* the level at which it was; 0: not yet */
 	int			nkeys;
@@ -72,7 +73,7 @@ typedef struct Note
 static MemoryContext context = NULL;	/* of the notes' contents */
 static Note *notes = NULL;
 static int	nnotes = 0;
-static const MktStatements *last_made_by = NULL; /* those of the last note */
+static const MktStatements *last_made_by = NULL;	/* those of the last note */
 
 /* The command that wrote last, for readers with an older snapshot. */
 static LocalTransactionId writer = InvalidLocalTransactionId;
@@ -457,7 +458,7 @@ statements_of(const Note *note)
 
 /* Tells for each batch what its statements have changed that is not written yet. */
 void
-mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+mkt_change_unwritten(void (*tell) (const MktStatements * statements, int64 n, void *arg),
 					 void *arg)
 {
 	for (int i = 0; i < nnotes; i++)

@@ -361,6 +361,7 @@ extern void mkt_batch_end(MktBatchCall before);
 extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
+
 /* Statements under a name; the source is the session's, or empty. */
 typedef struct MktStatements
 {
@@ -371,9 +372,9 @@ typedef struct MktStatements
 	TimestampTz at;
 	const char *source_type;
 	const char *source_name;
-} MktStatements;
+}			MktStatements;
 
-extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
+extern void mkt_batch_add(const MktStatements * statements, MktOutcome what, int64 n);
 extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
@@ -396,8 +397,8 @@ typedef struct MktChange
 	TimestampTz until;
 	Datum		account;		/* after it, or at the end */
 	bool		account_null;
-	CommandId	command;		/* by which it went to another partition, or may
-								 * have come from one; or invalid */
+	CommandId	command;		/* by which it went to another partition, or
+								 * may have come from one; or invalid */
 	bool		moved;			/* from this account */
 	Datum		from_account;
 	bool		from_account_null;
@@ -409,7 +410,7 @@ extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *con
 							const MktChange *change);
 extern void mkt_change_post(void);
 extern bool mkt_change_post_for_reader(void);
-extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+extern void mkt_change_unwritten(void (*tell) (const MktStatements * statements, int64 n, void *arg),
 								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);

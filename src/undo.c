@@ -36,6 +36,7 @@ enum
 	UNDO_OUTCOMES
 };
 
+static void check_argument(FunctionCallInfo fcinfo);
 static Oid	contacts_of(int64 batch, TimestampTz *begun);
 static void check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun);
 static char *keys(const MktAttachment *attachment, const char *format,
@@ -52,12 +53,13 @@ static int64 number_of(int column);
 static char *query_update(const MktAttachment *attachment);
 
 PG_FUNCTION_INFO_V1(mkt_undo);
+PG_FUNCTION_INFO_V1(mkt_find_batches);
 
 /* mkt.undo(batch) */
 Datum
 mkt_undo(PG_FUNCTION_ARGS)
 {
-	int64		batch = PG_GETARG_INT64(0);
+	int64		batch;
 	int64		outcome[UNDO_OUTCOMES] = {0};
 	int64		reported[MKT_OUTCOMES] = {0};
 	Datum		values[1 + UNDO_OUTCOMES];
@@ -74,6 +76,8 @@ mkt_undo(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	check_argument(fcinfo);
+	batch = PG_GETARG_INT64(0);
 	SPI_connect();
 	contacts = contacts_of(batch, &begun);
 	attachment = mkt_attachment_of(contacts);
@@ -104,6 +108,48 @@ mkt_undo(PG_FUNCTION_ARGS)
 	for (int i = 0; i < UNDO_OUTCOMES; i++)
 		values[1 + i] = Int64GetDatum(outcome[i]);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* mkt.find_batches(label, contacts) */
+Datum
+mkt_find_batches(PG_FUNCTION_ARGS)
+{
+	Oid			contacts = InvalidOid;
+	MktRights	rights;
+
+	check_argument(fcinfo);
+	if (!PG_ARGISNULL(1))
+		contacts = mkt_attachment_of(PG_GETARG_OID(1))->contacts;
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_with_args("SELECT DISTINCT batch, contacts FROM mkt.batch_report WHERE label OPERATOR(pg_catalog.=) $1 "
+							  "AND COALESCE(contacts::pg_catalog.oid OPERATOR(pg_catalog.=) $2, true) ORDER BY batch",
+							  2, (Oid[]) {TEXTOID, OIDOID},
+							  (Datum[]) {PG_GETARG_DATUM(0), ObjectIdGetDatum(contacts)},
+							  PG_ARGISNULL(1) ? " n" : "  ", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.batch_report");
+	mkt_act_again_as(rights);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_NO_DATA_FOUND),
+				errmsg("there is no batch named \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
+				PG_ARGISNULL(1) ? 0 :
+				errdetail("Table %s has none.", mkt_qualified_name(contacts)),
+				errhint("SELECT batch, contacts, label, set_by, set_at FROM mkt.batch WHERE label IS NOT NULL;"));
+	mkt_query_return(fcinfo);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+static void
+check_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("a batch must be named, by its number or its label"),
+				errhint("SELECT * FROM mkt.undo(12); or SELECT * FROM mkt.undo('spring 2026');"));
 }
 
 static Oid
