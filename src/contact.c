@@ -423,8 +423,8 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	Contact		contact;
 	MktColumns	asked;
 	MktSource	source = row_source(attachment, slot);
-	bool		from_session = source.type_null && *mkt_source_type &&
-	!is_moving(attachment, slot);
+	bool		moves = is_moving(attachment, slot);
+	bool		from_session = source.type_null && *mkt_source_type && !moves;
 	MktState	state;
 	bool		counts_too;
 
@@ -437,7 +437,7 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	state = mkt_state_next(MKT_NON_MARKETING,
 						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING), asked));
 	counts_too = mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation);
-	if (state != MKT_NON_MARKETING && !is_moving(attachment, slot) &&
+	if (state != MKT_NON_MARKETING && !moves &&
 		mkt_limit_parks(attachment, contact.account, contact.account_null, counts_too))
 	{
 		mkt_limit_park(attachment, slot, contact.account, &source);
