@@ -1834,7 +1834,8 @@ class Generator:
         """Mostly of a young batch, and seldom of one that does not exist."""
         batches = self.world.chronicle.batches
         batch = self.rng.choice(batches[-self.rng.choice([3, 10, 40]):])
-        call = Undo(self.world, session, None if self.chance(0.03) else batch)
+        call = Undo(self.world, session, None if self.chance(0.03) else batch,
+                    self.chance(0.5))
         return Statement("undo", call.sql(), call.run)
 
     def forget(self, session, state):
@@ -2425,15 +2426,18 @@ class Undo:
     """A call of mkt.undo; it changes contacts of the other session only while
     that has no transaction open."""
 
-    def __init__(self, world, session, batch):
+    def __init__(self, world, session, batch, by_name):
         self.world = world
         self.session = session
         self.batch = batch
+        self.by_name = by_name
 
     def sql(self):
         number = 10 ** 6
         if self.batch and self.batch.label is None:
             number = self.batch.number
+        elif self.batch and self.by_name:
+            number = "'%s', '%s'" % (self.batch.label, self.batch.table)
         elif self.batch:
             number = "(SELECT batch FROM mkt.batch WHERE label = '%s'" \
                 " AND contacts = '%s'::regclass)" % (self.batch.label,
