@@ -55,14 +55,14 @@ static MktStatements statements_now(int64 batch, Oid contacts);
 static int64 labelled(Oid contacts);
 static void remember(Oid contacts, int64 batch);
 static int64 find_labelled(Oid contacts);
-static void report(const MktStatements * statements, const char *action,
+static void report(const MktStatements *statements, const char *action,
 				   const int64 *outcome, Datum source_type, Datum source_name);
-static void report_of(const MktStatements * statements, MktOutcome what, int64 n,
+static void report_of(const MktStatements *statements, MktOutcome what, int64 n,
 					  Datum *values, bool *nulls);
-static void fill(const MktStatements * statements, const char *action,
+static void fill(const MktStatements *statements, const char *action,
 				 const int64 *outcome, Datum source_type, Datum source_name,
 				 Datum *values, bool *nulls);
-static void tell(const MktStatements * statements, int64 n, void *arg);
+static void tell(const MktStatements *statements, int64 n, void *arg);
 static void forget_label(void);
 
 /*
@@ -118,21 +118,22 @@ mkt_batch_report(int64 batch, Oid contacts, bool joined, const char *action,
 static MktStatements
 statements_now(int64 batch, Oid contacts)
 {
-	return (MktStatements)
-	{
+	MktStatements statements = {
 		.batch = batch,
-			.contacts = contacts,
-			.label = mkt_batch,
-			.role = GetOuterUserId(),
-			.at = mkt_now(),
-			.source_type = mkt_source_type,
-			.source_name = mkt_source_name
+		.contacts = contacts,
+		.label = mkt_batch,
+		.role = GetOuterUserId(),
+		.at = mkt_now(),
+		.source_type = mkt_source_type,
+		.source_name = mkt_source_name
 	};
+
+	return statements;
 }
 
 /* More of an outcome by statements of a named batch. */
 void
-mkt_batch_add(const MktStatements * statements, MktOutcome what, int64 n)
+mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n)
 {
 	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
 	TupleTableSlot *slot = mkt_append_slot(appender);
@@ -142,6 +143,7 @@ mkt_batch_add(const MktStatements * statements, MktOutcome what, int64 n)
 	mkt_append_close(appender);
 }
 
+/* The same of statements just now. */
 void
 mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n)
 {
@@ -223,7 +225,7 @@ find_labelled(Oid contacts)
 }
 
 static void
-report(const MktStatements * statements, const char *action, const int64 *outcome,
+report(const MktStatements *statements, const char *action, const int64 *outcome,
 	   Datum source_type, Datum source_name)
 {
 	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
@@ -236,7 +238,7 @@ report(const MktStatements * statements, const char *action, const int64 *outcom
 }
 
 static void
-report_of(const MktStatements * statements, MktOutcome what, int64 n, Datum *values,
+report_of(const MktStatements *statements, MktOutcome what, int64 n, Datum *values,
 		  bool *nulls)
 {
 	int64		outcome[MKT_OUTCOMES] = {0};
@@ -252,7 +254,7 @@ report_of(const MktStatements * statements, MktOutcome what, int64 n, Datum *val
 
 /* A row of mkt.batch_report. */
 static void
-fill(const MktStatements * statements, const char *action, const int64 *outcome,
+fill(const MktStatements *statements, const char *action, const int64 *outcome,
 	 Datum source_type, Datum source_name, Datum *values, bool *nulls)
 {
 	memset(nulls, 0, NUM_REPORT * sizeof(bool));
@@ -282,7 +284,7 @@ mkt_unwritten_report(PG_FUNCTION_ARGS)
 }
 
 static void
-tell(const MktStatements * statements, int64 n, void *arg)
+tell(const MktStatements *statements, int64 n, void *arg)
 {
 	ReturnSetInfo *result = arg;
 	Datum		values[NUM_REPORT];

@@ -62,8 +62,8 @@ typedef struct Note
 	Oid			history;
 	Oid			role;
 	int64		batch;
-	const		MktStatements *made_by; /* null: a call, which reports itself,
-										 * or none */
+	const MktStatements *made_by;	/* null: a call, which reports itself, or
+									 * none */
 	int			level;
 	int			written;		/* the level at which it was; 0: not yet */
 	int			nkeys;
@@ -458,7 +458,7 @@ statements_of(const Note *note)
 
 /* Tells for each batch what its statements have changed that is not written yet. */
 void
-mkt_change_unwritten(void (*tell) (const MktStatements * statements, int64 n, void *arg),
+mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
 					 void *arg)
 {
 	for (int i = 0; i < nnotes; i++)

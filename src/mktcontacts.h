@@ -373,9 +373,9 @@ typedef struct MktStatements
 	TimestampTz at;
 	const char *source_type;
 	const char *source_name;
-}			MktStatements;
+} MktStatements;
 
-extern void mkt_batch_add(const MktStatements * statements, MktOutcome what, int64 n);
+extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
 extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
@@ -411,7 +411,7 @@ extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *con
 							const MktChange *change);
 extern void mkt_change_post(void);
 extern bool mkt_change_post_for_reader(void);
-extern void mkt_change_unwritten(void (*tell) (const MktStatements * statements, int64 n, void *arg),
+extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
 								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
