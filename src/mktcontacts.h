@@ -366,8 +366,21 @@ extern void mkt_batch_end(MktBatchCall before);
 extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
-extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  MktOutcome what, int64 n);
+
+/* Statements under a name; the source is the session's, or empty. */
+typedef struct MktStatements
+{
+	int64		batch;
+	Oid			contacts;
+	const char *label;
+	Oid			role;
+	TimestampTz at;
+	const char *source_type;
+	const char *source_name;
+} MktStatements;
+
+extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
+extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
@@ -389,6 +402,8 @@ typedef struct MktChange
 	TimestampTz until;
 	Datum		account;		/* after it, or at the end */
 	bool		account_null;
+	CommandId	command;		/* by which it went to another partition, or
+								 * may have come from one; or invalid */
 	bool		moved;			/* from this account */
 	Datum		from_account;
 	bool		from_account_null;
@@ -398,7 +413,10 @@ typedef struct MktChange
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 							const MktChange *change);
-extern bool mkt_change_post(void);
+extern void mkt_change_post(void);
+extern bool mkt_change_post_for_reader(void);
+extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
 
@@ -468,14 +486,19 @@ extern void mkt_shortcut_init(void);
 /* ---- key.c: contacts named by key ---- */
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
+extern void mkt_key_check_one(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
-extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
-							   Datum account, Datum *its_account, bool *isnull);
+extern char *mkt_key_several(const MktAttachment *attachment, Datum key,
+							 const char *prefix);
+extern char *mkt_key_text(const MktAttachment *attachment, Datum key);
+extern bool mkt_key_is_visible(const MktAttachment *attachment,
+							   const char *condition, Oid *types, Datum *values,
+							   const char *nulls, Datum *its_account, bool *isnull);
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
