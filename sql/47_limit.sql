@@ -1,5 +1,13 @@
 -- Accounts with a maximum (limit.c).
 
+CREATE TABLE mkt.limited_account (
+	account	text CONSTRAINT limited_account_pkey PRIMARY KEY
+);
+REVOKE ALL ON mkt.limited_account FROM PUBLIC;
+COMMENT ON TABLE mkt.limited_account IS
+'Rows to lock: whoever makes a contact count toward an account with a maximum or a limit holds its row until the transaction ends. Made when they are needed, and nothing of a dump.';
+COMMENT ON COLUMN mkt.limited_account.account IS 'The account.';
+
 CREATE FUNCTION mkt.limit_changed() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_limit_changed';

@@ -123,17 +123,20 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
 	MktAttachment *attachment =
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	HeapTuple	stored;
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
+	stored = update_contact(trigger, attachment);
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
 		last_updated.transaction = mkt_local_transaction();
-		last_updated.command = GetCurrentCommandId(false);
+		last_updated.command = GetCurrentCommandId(false);	/* counting may begin
+															 * one */
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
-	return PointerGetDatum(update_contact(trigger, attachment));
+	return PointerGetDatum(stored);
 }
 
 /* AFTER INSERT OR DELETE, each row (T4, T10). */

@@ -78,6 +78,9 @@
 /* A statement that touches more accounts than this writes in between. */
 #define MAX_SUMS 50000
 
+/* So many sums are worth looking through for those of one account. */
+#define MANY_SUMS 256
+
 typedef struct SumKey
 {
 	MktAccountKey account;
@@ -667,6 +670,20 @@ mkt_count_post(void)
 {
 	if (top_frame && top_frame->level == GetCurrentTransactionNestLevel())
 		post(top_frame, true);
+}
+
+/*
+ * For who counts many accounts in one statement: else the sums of all would be
+ * looked through for each.
+ */
+void
+mkt_count_post_many(void)
+{
+	if (top_frame == NULL || top_frame->level != GetCurrentTransactionNestLevel() ||
+		top_frame->sums->members < MANY_SUMS)
+		return;
+	post(top_frame, false);
+	CommandCounterIncrement();
 }
 
 static void

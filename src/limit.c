@@ -10,6 +10,9 @@
  * limit are told apart by one look at a session's cache, and where no account has
  * one that look is at a variable.
  *
+ * The lock is that of a row: a transaction may touch any number of accounts, and
+ * waits for those only who touch one of them.
+ *
  * A count is good for one statement.  What a BEFORE trigger decides for a row
  * that is counted only after the statement is kept in mind as promised.
  *-------------------------------------------------------------------------
@@ -18,13 +21,13 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -60,8 +63,8 @@
 /* Beyond this many accounts the cache is dropped and filled again. */
 #define MAX_CACHED 10000
 
-/* The second number of an account's lock; account.c has the others. */
-#define LOCK_OF_ACCOUNT 2
+/* The column of mkt.limited_account. */
+#define LIM_ACCOUNT			1
 
 /* An account's limits, and its counts while a statement lasts. */
 typedef struct Cap
@@ -107,6 +110,9 @@ static bool is_park(Oid label);
 static void count(Cap *limit);
 static int	billable_change(TimestampTz was, TimestampTz until, TimestampTz now);
 static void lock_account(const char *account);
+static bool lock_row(Datum account);
+static bool find_row(Relation rel, Snapshot snapshot, Datum account, ItemPointer place);
+static void forget_row(const char *account);
 static void refuse_promotion(const Cap *limit);
 static void refuse_contact(const Cap *limit);
 static void wait_for_writers(void);
@@ -344,6 +350,7 @@ count(Cap *limit)
 	if (limit->counted)
 		return;
 	lock_account(limit->account);
+	mkt_count_post_many();
 	mkt_count_now(limit->account, mkt_now(), &limit->billable, &limit->total, NULL);
 	limit->before = limit->billable;
 	limit->total_before = limit->total;
@@ -358,11 +365,59 @@ billable_change(TimestampTz was, TimestampTz until, TimestampTz now)
 	return (until > now) - (was > now);
 }
 
+/* The first who locks an account makes its row, and so holds it. */
 static void
 lock_account(const char *account)
 {
-	LockDatabaseObject(mkt_relation("account"), string_hash(account, strlen(account) + 1),
-					   LOCK_OF_ACCOUNT, ExclusiveLock);
+	Datum		name = CStringGetTextDatum(account);
+
+	while (!lock_row(name))
+	{
+		SPI_connect();
+		if (mkt_run_as_extension("INSERT INTO mkt.limited_account (account) VALUES ($1) ON CONFLICT DO NOTHING",
+								 1, (Oid[]) {TEXTOID}, &name, NULL) != SPI_OK_INSERT)
+			elog(ERROR, "could not note that an account is limited");
+		SPI_finish();
+	}
+}
+
+/* False if there is none, or no longer. */
+static bool
+lock_row(Datum account)
+{
+	Relation	rel = table_open(mkt_relation("limited_account"), RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	ItemPointerData place;
+	TM_FailureData failure;
+	bool		locked;
+
+	locked = find_row(rel, snapshot, account, &place) &&
+		table_tuple_lock(rel, &place, snapshot, slot, GetCurrentCommandId(true),
+						 LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure) == TM_Ok;
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return locked;
+}
+
+static bool
+find_row(Relation rel, Snapshot snapshot, Datum account, ItemPointer place)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, 0, LIM_ACCOUNT, BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, account);
+	scan = systable_beginscan(rel, mkt_relation("limited_account_pkey"), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		*place = tuple->t_self;
+	systable_endscan(scan);
+	return found;
 }
 
 static void
@@ -421,10 +476,12 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 				errmsg("mkt.limit_changed() is the trigger function of mkt.account"));
 	desc = RelationGetDescr(trigger->tg_relation);
 	CacheInvalidateRelcache(trigger->tg_relation);
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		return PointerGetDatum(NULL);
-
 	after = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		forget_row(TextDatumGetCString(heap_getattr(after, ACC_ACCOUNT, desc, &isnull)));
+		return PointerGetDatum(NULL);
+	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
 		heap_getattr(after, ACC_MAXIMUM, desc, &isnull);
@@ -439,6 +496,20 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 		wait_for_writers();
 	lock_account(TextDatumGetCString(heap_getattr(after, ACC_ACCOUNT, desc, &isnull)));
 	return PointerGetDatum(NULL);
+}
+
+/* Whoever waits for the account makes a new one, should it have a limit again. */
+static void
+forget_row(const char *account)
+{
+	Datum		name = CStringGetTextDatum(account);
+
+	lock_account(account);
+	SPI_connect();
+	if (mkt_run_as_extension("DELETE FROM mkt.limited_account WHERE account OPERATOR(pg_catalog.=) $1",
+							 1, (Oid[]) {TEXTOID}, &name, NULL) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget that an account was limited");
+	SPI_finish();
 }
 
 static void

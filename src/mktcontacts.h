@@ -260,6 +260,7 @@ typedef enum MktCountKnown
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_count_post(void);
+extern void mkt_count_post_many(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
 extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
