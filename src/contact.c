@@ -44,6 +44,10 @@ typedef struct Contact
 
 static const MktSource no_source = {.type_null = true,.name_null = true};
 
+/* The contact that is being merged into another one. */
+static Oid	merging_in = InvalidOid;
+static Datum merging_key;
+
 /* The contact of a partition that was updated last. */
 static struct
 {
@@ -61,8 +65,11 @@ static void count_move(const MktAttachment *attachment, Datum account, bool isnu
 					   TimestampTz was, TimestampTz until);
 static void count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 						 const Contact *contact, const MktSource *source);
-static void count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+static void count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *contact);
+static bool is_deleted(const MktAttachment *attachment, const TriggerData *trigger);
+static void keep_count(const MktAttachment *attachment, const Contact *contact,
+					   TimestampTz until);
 static void count_update(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *before, const Contact *after,
 						 const MktSource *source);
@@ -161,7 +168,7 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 		count_insert(attachment, trigger->tg_trigslot, &contact, &source);
 	}
 	else
-		count_delete(attachment, trigger->tg_trigslot, &contact);
+		count_delete(attachment, trigger, &contact);
 	return PointerGetDatum(NULL);
 }
 
@@ -217,9 +224,9 @@ count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 	mkt_change_note(attachment, slot, &change);
 }
 
-/* Who deletes is whom the session names. */
+/* Who deletes is whom the session names.  T13: some deleted contacts count on. */
 static void
-count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 			 const Contact *contact)
 {
 	MktChange	change = {
@@ -229,13 +236,58 @@ count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
 		.account_null = contact->account_null
 	};
 
-	count_move(attachment, contact->account, contact->account_null, contact->until,
-			   MKT_ABSENT);
+	if (contact->until > mkt_now() &&
+		mkt_limit_counts_deleted(attachment, contact->account, contact->account_null) &&
+		is_deleted(attachment, trigger))
+	{
+		change.counts_on = true;
+		change.counts_until = contact->until;
+		if (TIMESTAMP_IS_NOEND(contact->until))
+			change.counts_until = mkt_account_next_update(attachment, contact->account,
+														  contact->account_null);
+		keep_count(attachment, contact, change.counts_until);
+	}
+	else
+		count_move(attachment, contact->account, contact->account_null, contact->until,
+				   MKT_ABSENT);
 	if (!OidIsValid(attachment->history))
 		return;
 	change.source = mkt_change_session_source();
-	change.from_source = row_source(attachment, slot);
-	mkt_change_note(attachment, slot, &change);
+	change.from_source = row_source(attachment, trigger->tg_trigslot);
+	mkt_change_note(attachment, trigger->tg_trigslot, &change);
+}
+
+/* Neither gone to another partition nor, by T7, into another contact. */
+static bool
+is_deleted(const MktAttachment *attachment, const TriggerData *trigger)
+{
+	bool		isnull;
+
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+		return false;
+	return merging_in != attachment->contacts ||
+		!datum_image_eq(merging_key, slot_getattr(trigger->tg_trigslot, attachment->keys[0], &isnull),
+						attachment->key_by_value[0], attachment->key_len[0]);
+}
+
+/* The account keeps the place of a contact that is gone (B8), not the contact (B10). */
+static void
+keep_count(const MktAttachment *attachment, const Contact *contact, TimestampTz until)
+{
+	Datum		account = contact->account;
+	bool		isnull = contact->account_null;
+
+	mkt_limit_move(attachment, account, isnull, DT_NOBEGIN, MKT_ABSENT);
+	mkt_count_move(attachment, account, isnull, contact->until, MKT_ABSENT);
+	mkt_count_keep(attachment, account, isnull, until);
+}
+
+/* For mkt.merge(): what happens to this contact is a merge; by 0: no longer. */
+void
+mkt_contact_merging(Oid contacts, Datum key)
+{
+	merging_in = contacts;
+	merging_key = key;
 }
 
 /* A contact that moves to another account leaves one and arrives in the other (T5). */
@@ -306,8 +358,7 @@ mkt_contact_truncate(PG_FUNCTION_ARGS)
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 
 	mkt_change_post();
-	mkt_count_post();
-	mkt_count_forget(attachment->count_table);
+	mkt_count_post_all(attachment->count_table);
 	CommandCounterIncrement();
 	SPI_connect();
 	mkt_satellite_truncate(mkt_attachment_table(attachment->contacts));

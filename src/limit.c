@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * limit.c
  *	  Accounts with a maximum of marketing contacts, or a limit on all contacts
- *	  (rules B8, B10).
+ *	  (rules B8, B10), or whose deleted contacts count for a while (T13).
  *
  * Who makes a contact count toward an account with a maximum holds a lock on the
  * account until his transaction ends, and has counted what is committed after he
@@ -49,6 +49,7 @@
 #define ACC_MAXIMUM			7
 #define ACC_AT_MAXIMUM		8
 #define ACC_CONTACT_LIMIT	9
+#define ACC_COUNT_DELETED	11
 
 /* The columns of mkt.parked_contact. */
 #define PAR_CONTACTS		1
@@ -73,6 +74,7 @@ typedef struct Cap
 	bool		has_maximum;
 	bool		parks;
 	bool		has_limit;
+	bool		counts_deleted;
 	int64		maximum;
 	int64		limit;
 	char	   *account;
@@ -101,9 +103,11 @@ static limits_hash * limits = NULL;
 static Oid	account_relid = InvalidOid; /* whose invalidation ends the cache */
 static bool stale = true;
 static bool any = false;		/* some account has a limit */
+static bool any_counts_deleted = false;
 static bool counted = false;	/* some account's counts are known */
 
 static void look_for_any(void);
+static bool has_entry(Relation rel, const char *index);
 static Cap *limit_of(const MktAttachment *attachment, Datum account, bool isnull);
 static void read_limit(Cap *limit);
 static bool is_park(Oid label);
@@ -185,6 +189,15 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 	return false;
 }
 
+/* T13: whether contacts of an account that are deleted count until its next update date. */
+bool
+mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account, bool isnull)
+{
+	if (stale)
+		look_for_any();
+	return any_counts_deleted && !isnull && limit_of(attachment, account, isnull)->counts_deleted;
+}
+
 /*
  * How many of the contacts that are asked for can become marketing in an account
  * that has so many; an error where it refuses more.
@@ -250,12 +263,10 @@ mkt_limit_post(void)
 		limit->counted = false;
 }
 
-/* The partial index on limited accounts has an entry, or not. */
 static void
 look_for_any(void)
 {
 	Relation	rel = table_open(mkt_relation("account"), AccessShareLock);
-	SysScanDesc scan;
 
 	if (limits_context == NULL)
 		limits_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts limits",
@@ -266,10 +277,20 @@ look_for_any(void)
 	limits = limits_create(limits_context, 16, NULL);
 	account_relid = RelationGetRelid(rel);
 	stale = false;
-	scan = systable_beginscan(rel, mkt_relation("account_limited"), true, NULL, 0, NULL);
-	any = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	any = has_entry(rel, "account_limited");
+	any_counts_deleted = has_entry(rel, "account_counts_deleted");
 	table_close(rel, AccessShareLock);
+}
+
+/* The partial index on such accounts has one, or not. */
+static bool
+has_entry(Relation rel, const char *index)
+{
+	SysScanDesc scan = systable_beginscan(rel, mkt_relation(index), true, NULL, 0, NULL);
+	bool		found = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	return found;
 }
 
 static Cap *
@@ -325,6 +346,8 @@ read_limit(Cap *limit)
 															 &isnull)));
 		limit->limit = DatumGetInt64(heap_getattr(tuple, ACC_CONTACT_LIMIT, desc, &isnull));
 		limit->has_limit = !isnull;
+		limit->counts_deleted =
+			DatumGetBool(heap_getattr(tuple, ACC_COUNT_DELETED, desc, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -456,7 +479,7 @@ refuse_contact(const Cap *limit)
 /*
  * Trigger on mkt.account: a limit holds from the moment it is set.  Those who
  * are writing without knowing of it finish first; those who know of one hold the
- * account's lock.
+ * account's lock.  With an argument: what does not limit has changed.
  */
 Datum
 mkt_limit_changed(PG_FUNCTION_ARGS)
@@ -476,6 +499,9 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 				errmsg("mkt.limit_changed() is the trigger function of mkt.account"));
 	desc = RelationGetDescr(trigger->tg_relation);
 	CacheInvalidateRelcache(trigger->tg_relation);
+	if (trigger->tg_trigger->tgnargs > 0)
+		return PointerGetDatum(NULL);
+
 	after = trigger->tg_trigtuple;
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
