@@ -14,13 +14,14 @@
  *	3 limit.c watch.c				accounts with a maximum, or a tier
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
- *	4 filter.c selection.c			contacts chosen by JSON
+ *	4 filter.c selection.c choice.c	contacts chosen by what they are
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
- *	7 init.c						_PG_init
+ *	7 review.c						bulk changes in steps
+ *	8 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -545,6 +546,9 @@ extern void mkt_selection_narrow(MktFilter *filter,
 extern void mkt_selection_match_keys(MktFilter *filter,
 									 const MktAttachment *attachment,
 									 Datum keys);
+extern Datum mkt_selection_keys(const MktAttachment *attachment,
+								const MktFilter *filter,
+								const char *condition);
 extern void mkt_selection_return_keys(FunctionCallInfo fcinfo,
 									  const MktAttachment *attachment,
 									  const MktFilter *filter);
@@ -562,6 +566,28 @@ extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
 extern MktFilter *mkt_list_find(const MktAttachment *attachment,
 								const char *account, const char *name,
 								int first_param);
+
+/* ---- choice.c: contacts chosen in one of several ways ---- */
+
+/* The arguments that say how, one after the other. */
+enum
+{
+	MKT_CHOICE_FILTER, MKT_CHOICE_SAVED, MKT_CHOICE_LIST, MKT_CHOICE_QUERY,
+	MKT_CHOICES
+};
+
+extern ArrayType *mkt_choice_keys(FunctionCallInfo fcinfo, int first,
+								  const MktAttachment *attachment,
+								  const char *account);
+extern MktFilter *mkt_choice_saved(const MktAttachment *attachment,
+								   const char *account, const char *name);
+
+/* ---- set_status.c ---- */
+
+extern int64 mkt_set_non_marketing_as(const char *action,
+									  MktAttachment *attachment,
+									  ArrayType *keys, Datum account,
+									  const int64 *expected, int64 *outcome);
 
 /* ---- verify.c: recounting ---- */
 
