@@ -168,6 +168,15 @@ typedef struct Move
 	int64		n;
 } Move;
 
+/* Contacts of an account at an instant. */
+typedef struct Counted
+{
+	int64		billable;		/* deleted ones included */
+	int64		total;			/* without them */
+	int64		deleted;		/* those that still count */
+	int64		own;			/* billable by this transaction's doing */
+}			Counted;
+
 /* What folding makes of an account's rows with an instant. */
 typedef struct Total
 {
@@ -231,8 +240,10 @@ static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, bool isnull,
 						 TimestampTz at, TimestampTz made_until, bool *found,
 						 Datum *account);
+static Counted count_account(const char *account, TimestampTz now, bool own);
 static void count_in(Oid count_table, Datum account_name, TimestampTz now,
-					 Snapshot snapshot, int64 *billable, int64 *total, int64 *own);
+					 Snapshot snapshot, bool own, Counted * counted);
+static void count_one(const Move *move, TimestampTz now, bool own, Counted * counted);
 static bool is_own(TupleTableSlot *slot);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
@@ -452,30 +463,51 @@ billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 }
 
 /*
- * An account's billable contacts, and all, by the newest snapshot and with what
- * this transaction has done; of the billable ones, those that are its own doing.
+ * An account's billable contacts, and all that are there, by the newest snapshot
+ * and with what this transaction has done; of the billable ones, those that are its
+ * own doing.
  */
 void
 mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *total,
 			  int64 *own)
 {
+	Counted		counted = count_account(account, now, own != NULL);
+
+	*billable = counted.billable;
+	*total = counted.total;
+	if (own)
+		*own = counted.own;
+}
+
+/* Those that are there and non-marketing, and deleted ones that still count (T13). */
+void
+mkt_count_others(const char *account, TimestampTz now, int64 *non_marketing,
+				 int64 *deleted)
+{
+	Counted		counted = count_account(account, now, false);
+
+	*non_marketing = counted.total - (counted.billable - counted.deleted);
+	*deleted = counted.deleted;
+}
+
+static Counted
+count_account(const char *account, TimestampTz now, bool own)
+{
 	Datum		name = CStringGetTextDatum(account);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Counted		counted = {0};
 	ListCell   *cell;
 
-	*billable = 0;
-	*total = 0;
-	if (own)
-		*own = 0;
 	foreach(cell, mkt_attachment_list())
 		count_in(((MktAttachedTable *) lfirst(cell))->count_table, name, now, snapshot,
-				 billable, total, own);
+				 own, &counted);
 	UnregisterSnapshot(snapshot);
+	return counted;
 }
 
 static void
 count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot,
-		 int64 *billable, int64 *total, int64 *own)
+		 bool own, Counted * counted)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
@@ -489,27 +521,33 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 		Move		move;
 
 		read_move(slot, &move);
-		*billable += marketing_at(move.was, move.until, move.n, now);
-		if (own && is_own(slot))
-			*own += marketing_at(move.was, move.until, move.n, now);
-		if (!move.deleted)
-			*total += (move.until != MKT_ABSENT ? move.n : 0) - (move.was != MKT_ABSENT ? move.n : 0);
+		count_one(&move, now, own && is_own(slot), counted);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
-	{
-		if (!is_account(sum, rel, account_name, false))
-			continue;
-		*billable += marketing_at(sum->key.was, sum->key.until, sum->n, now);
-		if (own)
-			*own += marketing_at(sum->key.was, sum->key.until, sum->n, now);
-		if (!sum->key.deleted)
-			*total += (sum->key.until != MKT_ABSENT ? sum->n : 0) - (sum->key.was != MKT_ABSENT ? sum->n : 0);
-	}
+		if (is_account(sum, rel, account_name, false))
+			count_one(&(Move) {
+							   .deleted = sum->key.deleted,.was = sum->key.was,.until = sum->key.until,.n = sum->n
+							   }, now, own, counted);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
+}
+
+static void
+count_one(const Move *move, TimestampTz now, bool own, Counted * counted)
+{
+	int64		billable = marketing_at(move->was, move->until, move->n, now);
+
+	counted->billable += billable;
+	if (own)
+		counted->own += billable;
+	if (move->deleted)
+		counted->deleted += billable;
+	else
+		counted->total += (move->until != MKT_ABSENT ? move->n : 0) -
+			(move->was != MKT_ABSENT ? move->n : 0);
 }
 
 /* Written by this transaction; it folds no rows of its own, so these are moves. */

@@ -266,6 +266,8 @@ extern void mkt_count_post(void);
 extern void mkt_count_post_many(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
+extern void mkt_count_others(const char *account, TimestampTz now,
+							 int64 *non_marketing, int64 *deleted);
 extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
 										int ninstants,
 										const TimestampTz *instants,

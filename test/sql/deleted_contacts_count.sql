@@ -46,6 +46,12 @@ COMMIT;
 SELECT billable, deleted, total FROM counts WHERE account = 'keeps';
 SELECT * FROM mkt.verify();
 
+-- What is not there is no non-marketing contact, neither now nor on the update date.
+SELECT mkt.open_review('contact', 'keeps') AS review \gset
+SELECT selected FROM mkt.review_filter(:review, '{"filterGroups": [{"filters": [{"propertyName": "id", "operator": "IN", "values": ["30", "31"]}]}]}'::jsonb);
+SELECT billable, non_marketing, changed, billable_after_update, non_marketing_after_update FROM mkt.review_summary(:review);
+SELECT mkt.abandon_review(:review);
+
 -- Moving to another account (T5) and merging (T7) delete nobody.
 UPDATE contact SET account = 'other' WHERE id = 16;
 SELECT mkt.merge('contact', 17, 18), mkt.merge('contact', 2, 19), mkt.merge('contact', 20, 5);
