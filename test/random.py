@@ -2677,10 +2677,26 @@ class World:
         self.chronicle.absorb([
             self.completed(item, base) if isinstance(item, Moment) else item
             for item in changes[-1]])
+        before = self.committed.accounts
         merge(self.committed, changes)
+        if self.committed.accounts != before:
+            self.redate_unseen(before, base)
         for other in self.sessions:
             if other is not session:
                 other.see(changes)
+
+    def redate_unseen(self, before, base):
+        """Settings move also what a transaction with an older snapshot does
+        not see (D7)."""
+        state = self.committed
+        deleted = state.rows[DELETED]
+        for identity, row in deleted.items():
+            name = text(row.account)
+            if identity not in base.rows[DELETED] and row.until > state.now \
+                    and before.get(name, Settings())[:3] \
+                    != state.settings(row.account)[:3]:
+                deleted[identity] = row._replace(
+                    until=state.next_update(row.account))
 
     def completed(self, moment, base):
         """With what others had committed, of which the transaction that moved
