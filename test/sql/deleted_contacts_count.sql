@@ -144,6 +144,7 @@ SELECT string_agg(mkt.billable(account, at)::text, ' ' ORDER BY at) FROM unnest(
 $$;
 SELECT * FROM counts;
 SELECT account, at_instants(account) FROM counts;
+SELECT state FROM mkt.status() WHERE item = 'update dates';
 CALL mkt.run();
 SELECT count(*) FROM mkt.contact_count WHERE deleted;
 SELECT account, at_instants(account) FROM counts;
