@@ -80,6 +80,7 @@ typedef struct DueAccounts
 	int64		all_rows;		/* contacts of these accounts altogether */
 } DueAccounts;
 
+static void expire_all(bool commits, List *tables);
 static void forget_parked(void);
 static bool start(FunctionCallInfo fcinfo);
 static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
@@ -183,11 +184,12 @@ mkt_run(PG_FUNCTION_ARGS)
 			fill_table(&job);
 		mkt_satellite_extend(&job.table, mkt_now());
 		mkt_satellite_extend(&job.table, mkt_now() + PARTITION_AHEAD);
-		mkt_satellite_expire(&job.table);
 		commit(commits);
 	}
 	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
 	mkt_watch_run(commits, commit);
+	mkt_period_run(commits, commit);
+	expire_all(commits, tables);
 	forget_parked();
 	mkt_batch_fold();
 	commit(commits);
@@ -207,6 +209,23 @@ mkt_run(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* After periods were closed, which need the history. */
+static void
+expire_all(bool commits, List *tables)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		MktAttachedTable *table = lfirst(cell);
+
+		if (!is_there(table))
+			continue;
+		mkt_satellite_expire(table);
+		commit(commits);
+	}
 }
 
 /* Those that were parked and are marketing now, or gone, wait no longer. */

@@ -143,6 +143,7 @@ extern char *mkt_source_name;
 extern char *mkt_batch;
 
 extern TimestampTz mkt_now(void);
+extern bool mkt_clock_is_held(void);
 extern void mkt_setting_init(void);
 
 /* ---- security.c: with whose rights something runs ---- */
@@ -433,6 +434,10 @@ extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_watch_run(bool commits, void (*commit) (bool commits));
 extern void mkt_watch_init(void);
+
+/* ---- period.c: closing periods ---- */
+
+extern void mkt_period_run(bool commits, void (*commit) (bool commits));
 
 /* ---- contact.c, shortcut.c ---- */
 
