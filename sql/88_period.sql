@@ -301,7 +301,7 @@ COMMENT ON FUNCTION mkt.unknown_counts(text, timestamptz, timestamptz) IS
 'Which counts of a period are not known, because a table''s history does not reach so far back: at its start, inside, at its end; and why.';
 
 -- The tier just before an instant is the one that the first change since then was from. mkt.tier_change says it of all but the first
--- tier that an account gets, which comes with its settings. A tier that was exceeded in mid-term has been charged to the end of the
+-- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. A tier that was exceeded in mid-term has been charged to the end of the
 -- term (B5), so what is billed until then is the tier before.
 
 CREATE FUNCTION mkt.tier_of_period(account text, edition text, time_zone text, created_at timestamptz, starts_on date, ends_at timestamptz,
@@ -322,7 +322,8 @@ BEGIN ATOMIC
 		SELECT coalesce(c.from_tier, CASE WHEN l.tier_since < tier_of_period.ends_at THEN l.tier END) AS tier
 		FROM later AS l
 		LEFT JOIN LATERAL (
-			SELECT c.from_tier
+			SELECT greatest(c.from_tier, (SELECT max(x.to_tier) FROM mkt.tier_change AS x
+										  WHERE x.account = c.account AND x.at < tier_of_period.ends_at AND x.change > c.change)) AS from_tier
 			FROM mkt.tier_change AS c
 			WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.ends_at AND c.at < l.ended_at
 			ORDER BY c.change

@@ -52,7 +52,7 @@
  */
 #define MOMENT USECS_PER_SEC
 
-/* Others are waited for so often, and so long each time. */
+/* In a run others are waited for so often, and so long each time. */
 #define WAITS 10
 #define WAIT_MSEC 50
 
@@ -67,7 +67,7 @@ typedef struct Running
 
 static bool reads_what_is_committed(bool commits);
 static bool exclude_others(void);
-static bool close_some(bool waits);
+static bool close_some(int *waited);
 static int	find_accounts(const char *query, TimestampTz settled, Datum *accounts);
 static void do_for_accounts(const char *query, Datum accounts, int from, int to,
 							TimestampTz settled);
@@ -75,7 +75,7 @@ static ErrorData *try_to_run(const char *query, int nargs, Oid *types, Datum *va
 static bool is_about_the_run(int sqlstate);
 static void note_problem(Datum accounts, int place, const ErrorData *error);
 static TimestampTz find_due(void);
-static TimestampTz settled_until(TimestampTz due, bool waits);
+static TimestampTz settled_until(TimestampTz due, int *waited);
 static List *find_running(TimestampTz due);
 static List *find_prepared(List *running);
 static bool is_running(const Running * running);
@@ -91,6 +91,7 @@ PG_FUNCTION_INFO_V1(mkt_refuse_invoice);
 void
 mkt_period_run(bool commits, void (*commit) (bool commits))
 {
+	int			waited = 0;
 	bool		is_first = true;
 	bool		more = true;
 
@@ -101,7 +102,7 @@ mkt_period_run(bool commits, void (*commit) (bool commits))
 			return;
 		if (is_first)
 			mkt_run_as_extension("SELECT mkt.forget_problems()", 0, NULL, NULL, NULL);
-		more = close_some(is_first);
+		more = close_some(&waited);
 		is_first = false;
 	}
 	commit(commits);
@@ -135,7 +136,7 @@ exclude_others(void)
 
 /* True when there may be more. */
 static bool
-close_some(bool waits)
+close_some(int *waited)
 {
 	Datum		accounts;
 	TimestampTz due;
@@ -146,7 +147,7 @@ close_some(bool waits)
 	due = find_due();
 	if (TIMESTAMP_IS_NOBEGIN(due))
 		return false;
-	settled = settled_until(due, waits);
+	settled = settled_until(due, waited);
 	n = find_accounts("SELECT mkt.due_periods($1, $2)", settled, &accounts);
 	do_for_accounts("SELECT mkt.close_periods(($1)[$2:$3], $4)", accounts, 1, n, settled);
 	return n > 0;
@@ -252,7 +253,7 @@ note_problem(Datum accounts, int place, const ErrorData *error)
 			errmsg("could not close a period of account \"%s\"",
 				   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
 			errdetail_internal("%s", error->message),
-			errhint("The next mkt.run() tries again. SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL;"));
+			errhint("When that is mended, the next mkt.run() closes it. SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL; shows all such accounts."));
 }
 
 /* The end of the last period that is due; -infinity: none is. */
@@ -270,15 +271,15 @@ find_due(void)
 
 /*
  * The instant before which nothing can happen any more, as far as it matters for
- * periods that end up to another.  Only the first of a run waits for others.
+ * periods that end up to another.  A run waits for others so often
+ * and no longer.
  */
 static TimestampTz
-settled_until(TimestampTz due, bool waits)
+settled_until(TimestampTz due, int *waited)
 {
 	TimestampTz settled = due;
 	List	   *running;
 	ListCell   *cell;
-	int			waited = waits ? 0 : WAITS;
 
 	if (!mkt_clock_is_held())
 		settled = Min(settled, GetCurrentTimestamp() - MOMENT);
@@ -287,7 +288,7 @@ settled_until(TimestampTz due, bool waits)
 	{
 		const		Running *other = lfirst(cell);
 
-		while (is_running(other) && waited++ < WAITS)
+		while (is_running(other) && (*waited)++ < WAITS)
 		{
 			CHECK_FOR_INTERRUPTS();
 			pg_usleep(WAIT_MSEC * INT64CONST(1000));

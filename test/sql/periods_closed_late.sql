@@ -8,14 +8,15 @@ INSERT INTO mkt.edition (edition) VALUES ('small');
 INSERT INTO mkt.increment (edition, included, increment) VALUES ('small', 20, 15);
 INSERT INTO mkt.price (edition, currency, base, per_increment) SELECT 'small', c, 99.95, 7.77 FROM unnest(ARRAY['EUR', 'USD']) AS c;
 
--- 600 steps of half a year: single contacts and many, of accounts with other zones and dates, and their settings.
+-- 600 steps of a year and a half: single contacts and many, of accounts with other zones and dates, and their settings.
 SELECT setseed(0.42);
 CREATE TABLE step AS
-SELECT i, timestamptz '2026-01-12' + (i * 0.3 + random() * 0.2) * interval '1 day' AS at, 1 + floor(random() * 5)::integer AS account,
-	floor(random() * 100)::integer AS kind, floor(random() * 400)::integer AS id, CASE WHEN random() < 0.1 THEN 60 ELSE 1 END AS n, random() < 0.2 AS sandbox
+SELECT i, timestamptz '2026-01-12' + (i * 0.9 + random() * 0.6) * interval '1 day' AS at, 1 + floor(random() * 5)::integer AS account,
+	floor(random() * 100)::integer AS kind, floor(random() * 400)::integer AS id, CASE WHEN random() < 0.1 THEN 60 ELSE 1 END AS n, random() < 0.3 AS sandbox
 FROM generate_series(1, 600) AS i;
 CREATE FUNCTION statement(step, world text) RETURNS text LANGUAGE SQL AS $$
 	SELECT format(CASE
+	WHEN $1.kind < 3 THEN 'INSERT INTO mkt.downgrade_request (account, renews_at, tier, requested_at, requested_by) SELECT account, mkt.next_renewal(account), 20 + 15 * (%2$s %% 8), mkt.now(), ''me'' FROM mkt.account_tier WHERE account = %1$L AND renews_at IS NOT NULL ON CONFLICT DO NOTHING'
 	WHEN $1.kind < 30 THEN 'INSERT INTO contact (id, account, marketing_status) SELECT i, %1$L, CASE WHEN i %% 4 > 0 THEN ''marketing''::mkt.status END FROM generate_series(%2$s, %3$s) AS i ON CONFLICT DO NOTHING'
 	WHEN $1.kind < 50 THEN 'UPDATE contact SET marketing_status = ''non_marketing'' WHERE id BETWEEN %2$s AND %3$s'
 	WHEN $1.kind < 65 THEN 'UPDATE contact SET marketing_status = ''marketing'', marketing_until_next_update = false WHERE id BETWEEN %2$s AND %3$s'
@@ -50,9 +51,9 @@ BEGIN
 	COMMIT;
 	FOR s IN SELECT at, statement(step, world) FROM step
 			 UNION ALL
-			 SELECT at, NULL FROM generate_series(timestamptz '2026-01-11', '2026-07-15', run_every) AS at
+			 SELECT at, NULL FROM generate_series(timestamptz '2026-01-11', '2027-07-10', run_every) AS at
 			 UNION ALL
-			 SELECT '2026-07-20', NULL
+			 SELECT '2027-07-20', NULL
 			 ORDER BY 1
 	LOOP
 		PERFORM set_config('mktcontacts.clock', s.at::text, false);
@@ -85,16 +86,17 @@ LANGUAGE SQL AS $$
 		   OR p.charge IS DISTINCT FROM (SELECT sum(amount) FROM mkt.period_line AS l WHERE l.account = p.account AND l.ends_at = p.ends_at))
 $$;
 
-CALL live('late_never', '7 hours');
+CALL live('late_never', '21 hours');
 SELECT * FROM wrong('late_never');
 SELECT * FROM mkt.verify();
 SELECT count(*) AS periods, count(DISTINCT account) AS accounts, min(ends_on - starts_on) AS shortest, max(ends_on - starts_on) AS longest,
-	bool_or(highest > greatest(opening, closing)) AS higher_within, count(DISTINCT tier) > 5 AS tiers, bool_or(billed_tier < tier) AS charged_in_advance,
-	bool_or(sandbox) AS sandbox
+	bool_or(highest > greatest(opening, closing)) AS higher_within, count(DISTINCT tier) AS tiers, bool_or(billed_tier < tier) AS charged_in_advance,
+	bool_or(sandbox) AS sandbox,
+	(SELECT bool_or(to_tier < from_tier) FROM mkt.tier_change WHERE account ~ '^late_' AND reason = 'renewed') AS lowered
 FROM mkt.period WHERE account ~ '^late_';
 DROP TABLE contact, whole;
 
-CALL live('late_by_months', '1 year');
+CALL live('late_by_months', '2 years');
 SELECT * FROM wrong('late_by_months');
 SELECT n.period, l.period FROM (SELECT * FROM period WHERE world = 'late_never') AS n FULL JOIN (SELECT * FROM period WHERE world = 'late_by_months') AS l USING (period)
 WHERE n.world IS NULL OR l.world IS NULL;
