@@ -77,7 +77,8 @@ static void note_problem(Datum accounts, int place, const ErrorData *error);
 static TimestampTz find_due(void);
 static TimestampTz settled_until(TimestampTz due, int *waited);
 static List *find_running(TimestampTz due);
-static List *find_prepared(List *running);
+static List *find_prepared(void);
+static TimestampTz wait_for(List *running, TimestampTz settled, int *waited);
 static bool is_running(const Running * running);
 static bool is_renamed(const TriggerData *trigger);
 static HeapTuple begin_anew(const TriggerData *trigger);
@@ -271,32 +272,18 @@ find_due(void)
 
 /*
  * The instant before which nothing can happen any more, as far as it matters for
- * periods that end up to another.  A run waits for others so often
- * and no longer.
+ * periods that end up to another.
  */
 static TimestampTz
 settled_until(TimestampTz due, int *waited)
 {
 	TimestampTz settled = due;
-	List	   *running;
-	ListCell   *cell;
 
 	if (!mkt_clock_is_held())
 		settled = Min(settled, GetCurrentTimestamp() - MOMENT);
-	running = find_prepared(find_running(due));
-	foreach(cell, running)
-	{
-		const		Running *other = lfirst(cell);
-
-		while (is_running(other) && (*waited)++ < WAITS)
-		{
-			CHECK_FOR_INTERRUPTS();
-			pg_usleep(WAIT_MSEC * INT64CONST(1000));
-		}
-		if (is_running(other))
-			settled = Min(settled, other->began);
-	}
-	return settled;
+	settled = wait_for(find_running(due), settled, waited);
+	/* after it: who was running may be prepared by now */
+	return wait_for(find_prepared(), settled, waited);
 }
 
 static List *
@@ -329,10 +316,11 @@ find_running(TimestampTz due)
 	return found;
 }
 
-/* After those that are running: who is prepared meanwhile is among these. */
 static List *
-find_prepared(List *running)
+find_prepared(void)
 {
+	List	   *found = NIL;
+
 	if (SPI_execute("SELECT x.transaction FROM pg_catalog.pg_prepared_xact() AS x JOIN pg_catalog.pg_database AS d "
 					"ON d.oid OPERATOR(pg_catalog.=) x.dbid WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
 					true, 0) != SPI_OK_SELECT)
@@ -345,9 +333,30 @@ find_prepared(List *running)
 		other->xid = DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[i],
 														 SPI_tuptable->tupdesc, 1, &isnull));
 		other->began = DT_NOBEGIN;
-		running = lappend(running, other);
+		found = lappend(found, other);
 	}
-	return running;
+	return found;
+}
+
+/* For a while; the instant before which none of those can happen that are still there. */
+static TimestampTz
+wait_for(List *running, TimestampTz settled, int *waited)
+{
+	ListCell   *cell;
+
+	foreach(cell, running)
+	{
+		const		Running *other = lfirst(cell);
+
+		while (is_running(other) && (*waited)++ < WAITS)
+		{
+			CHECK_FOR_INTERRUPTS();
+			pg_usleep(WAIT_MSEC * INT64CONST(1000));
+		}
+		if (is_running(other))
+			settled = Min(settled, other->began);
+	}
+	return settled;
 }
 
 static bool

@@ -50,6 +50,26 @@ for my $case ([ 'open', 'COMMIT', '2|3|0|5|5|0' ], [ 'open', 'ROLLBACK', '2|0|0|
 	leave($writer);
 }
 
+# One that is prepared while it is waited for is still there.
+{
+	my ($writer, $runner) = (session(), session());
+
+	query("INSERT INTO mkt.account (account) VALUES ('meanwhile')");
+	execute($writer, q{BEGIN; INSERT INTO contact (account, marketing_status) VALUES ('meanwhile', 'marketing')});
+	query("DELETE FROM mkt.account WHERE account = 'meanwhile'");
+	usleep(1_100_000);
+	$runner->{stdin} .= "CALL mkt.run();\n";
+	$runner->{run}->pump_nb;
+	usleep(200_000);
+	execute($writer, q{PREPARE TRANSACTION 'p'});
+	execute($runner, 'SELECT 1');
+	is(query(sprintf($shown, 'meanwhile')), '', 'prepared while mkt.run() waits: not closed');
+	query(q{COMMIT PREPARED 'p'});
+	query('CALL mkt.run()');
+	is(query(sprintf($shown, 'meanwhile')), '0|1|0|1|1|0', 'and closed with what it did');
+	leave($_) for $writer, $runner;
+}
+
 # One that began afterwards is in nobody's way, unless it does not say when it began.
 for my $silent (0, 1)
 {
