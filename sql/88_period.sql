@@ -566,3 +566,19 @@ END;
 REVOKE ALL ON FUNCTION mkt.invoice(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.invoice(text, timestamptz) IS
 'What is charged for a period of an account, line by line; the amounts add up to charge in mkt.period (B5, B6). Arguments: account; period_end: the end of the period, or midnight of that day in the session''s time zone, or any instant in it; by default the open period, of which this is a draft. Error: P0002 where there is no such period.';
+
+CREATE FUNCTION mkt.invoice(account bigint, period_end timestamptz DEFAULT NULL)
+RETURNS TABLE (line integer, description text, quantity numeric, unit_price numeric, amount numeric, currency text, draft boolean)
+LANGUAGE SQL STABLE ROWS 4
+BEGIN ATOMIC
+	SELECT * FROM mkt.invoice($1::text, $2);
+END;
+COMMENT ON FUNCTION mkt.invoice(bigint, timestamptz) IS 'The same for an account that is a number; for whoever may ask for one that is a text.';
+
+CREATE FUNCTION mkt.invoice(account uuid, period_end timestamptz DEFAULT NULL)
+RETURNS TABLE (line integer, description text, quantity numeric, unit_price numeric, amount numeric, currency text, draft boolean)
+LANGUAGE SQL STABLE ROWS 4
+BEGIN ATOMIC
+	SELECT * FROM mkt.invoice($1::text, $2);
+END;
+COMMENT ON FUNCTION mkt.invoice(uuid, timestamptz) IS 'The same for an account that is a uuid; for whoever may ask for one that is a text.';

@@ -476,7 +476,9 @@ mkt_refuse_invoice(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
 				errmsg("account \"%s\" has no periods", account),
-				errdetail("Periods are those of accounts in mkt.account, from their created_at on."));
+				errdetail("Periods are those of accounts in mkt.account, from their created_at on."),
+				errhint("INSERT INTO mkt.account (account) VALUES (%s); begins the first.",
+						quote_literal_cstr(account)));
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),

@@ -103,8 +103,20 @@ INSERT INTO mkt.account (account, edition, commitment, started_on, currency, san
 INSERT INTO contact (id, account, marketing_status)
 SELECT 10000 * a + i, account, 'marketing' FROM unnest(ARRAY['pe sand', 'pe price', 'pe money', 'pe no term']) WITH ORDINALITY AS t (account, a), generate_series(1, 2001) AS i;
 UPDATE mkt.account SET currency = 'USD' WHERE account = 'pe money';
+-- The last moment's reports tell what is closed: its count, tier and price, and a draft of its invoice.
+SET mktcontacts.clock = '2026-05-31 21:59:59+00';
+CREATE TABLE last AS
+SELECT u.*, i.invoice FROM (SELECT u.* FROM mkt.usage AS u JOIN mkt.account USING (account) WHERE account LIKE 'pe %' AND u.next_update < '2026-06-02' OFFSET 0) AS u,
+	LATERAL (SELECT json_agg(to_jsonb(i) - 'draft' ORDER BY line) AS invoice FROM mkt.invoice(u.account) AS i) AS i;
 SET mktcontacts.clock = '2026-06-02 12:00+00';
 CALL mkt.run();
+SELECT count(*) AS accounts,
+	count(*) FILTER (WHERE p.closing = u.billable_after_update AND p.tier IS NOT DISTINCT FROM u.tier AND p.price IS NOT DISTINCT FROM u.price
+					 AND (p.currency = u.currency OR p.edition IS NULL)
+					 AND u.invoice::text IS NOT DISTINCT FROM (SELECT json_agg(to_jsonb(i) - 'draft' ORDER BY line)::text FROM mkt.invoice(account, ends_at) AS i)) AS agree
+FROM last AS u JOIN mkt.period AS p USING (account) WHERE p.ends_at = u.next_update;
+-- And a forecast what will be, of count, tier and price.
+CREATE TABLE foretold AS SELECT a.account, f.* FROM mkt.account AS a, mkt.forecast(a.account, 3) AS f WHERE a.account IN ('pe a', 'pe sand', 'pe money', 'pe no term', 'pe later');
 SELECT * FROM charged WHERE account <> 'pe a';
 SELECT account, p.ends_on, l.* FROM mkt.period AS p, mkt.invoice(account, ends_at) AS l WHERE account LIKE 'pe %' AND account <> 'pe a' ORDER BY account, ends_at, line;
 SELECT * FROM wrong;
@@ -126,6 +138,35 @@ CALL mkt.run();
 SELECT account, starts_at, ends_at, starts_on, ends_on, edition, charge FROM mkt.period WHERE account LIKE 'pe s_' ORDER BY account, ends_at;
 SELECT count(*) AS kept FROM mkt.past_account WHERE account LIKE 'pe %';
 SELECT * FROM wrong;
+
+SELECT count(*) AS periods, count(*) FILTER (WHERE p.opening = f.billable AND p.tier = f.tier AND p.price IS NOT DISTINCT FROM f.price AND p.currency = f.currency) AS foretold
+FROM foretold AS f JOIN mkt.period AS p ON p.account = f.account AND p.starts_at = f.update_at;
+
+-- A tier whose renewal nobody had done is renewed before the account is deleted, and before it gets other settings.
+BEGIN;
+INSERT INTO contact (id, account, marketing_status) SELECT 50000 + i, 'pe gone', 'marketing' FROM generate_series(1, 1500) AS i;
+INSERT INTO contact (id, account, marketing_status) SELECT 60000 + i, 'pe other', 'marketing' FROM generate_series(1, 1500) AS i;
+INSERT INTO mkt.account (account, edition, started_on) VALUES ('pe gone', 'starter', '2025-11-10'), ('pe other', 'starter', '2025-11-10');
+DELETE FROM contact WHERE account IN ('pe gone', 'pe other') AND id % 10000 > 900;
+SELECT mkt.request_downgrade(account, 1000) FROM mkt.account WHERE account IN ('pe gone', 'pe other');
+SET LOCAL mktcontacts.clock = '2026-12-20 12:00+00';
+DELETE FROM mkt.account WHERE account = 'pe gone';
+UPDATE mkt.account SET currency = 'USD' WHERE account = 'pe other';
+SET LOCAL mktcontacts.clock = '2027-01-02 12:00+00';
+CALL mkt.run();
+SELECT account, ends_on, tier, currency, charge FROM mkt.period WHERE account IN ('pe gone', 'pe other') ORDER BY account, ends_at;
+ROLLBACK;
+
+-- An account that is a number or a uuid. Who may not ask for a text's may not for theirs.
+INSERT INTO mkt.account (account, edition, started_on) VALUES ('12345678', 'starter', '2026-10-02'), ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'starter', '2026-10-02');
+SELECT description, amount, draft FROM mkt.invoice(12345678);
+SELECT description, amount, draft FROM mkt.invoice('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, '2026-10-20');
+SELECT mkt.invoice(12345679);
+SET ROLE pg_monitor;
+SELECT mkt.invoice(12345678);
+SELECT mkt.invoice('12345678'::text);
+RESET ROLE;
+DELETE FROM mkt.account WHERE account IN ('12345678', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11');
 
 -- What a table's history does not tell is null, and why is noted; a table that is detached and a clock that is set back are adjusted for.
 SELECT mkt.set_history('contact', false);
