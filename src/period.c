@@ -63,7 +63,7 @@ typedef struct Running
 	LocalTransactionId lxid;
 	TransactionId xid;
 	TimestampTz began;			/* -infinity: nobody knows */
-}			Running;
+} Running;
 
 static bool reads_what_is_committed(bool commits);
 static bool exclude_others(void);
@@ -79,7 +79,7 @@ static TimestampTz settled_until(TimestampTz due, int *waited);
 static List *find_running(TimestampTz due);
 static List *find_prepared(void);
 static TimestampTz wait_for(List *running, TimestampTz settled, int *waited);
-static bool is_running(const Running * running);
+static bool is_running(const Running *running);
 static bool is_renamed(const TriggerData *trigger);
 static HeapTuple begin_anew(const TriggerData *trigger);
 static void remember(const TriggerData *trigger, bool ends);
@@ -346,7 +346,7 @@ wait_for(List *running, TimestampTz settled, int *waited)
 
 	foreach(cell, running)
 	{
-		const		Running *other = lfirst(cell);
+		const Running *other = lfirst(cell);
 
 		while (is_running(other) && (*waited)++ < WAITS)
 		{
@@ -360,7 +360,7 @@ wait_for(List *running, TimestampTz settled, int *waited)
 }
 
 static bool
-is_running(const Running * running)
+is_running(const Running *running)
 {
 	PGPROC	   *proc;
 
