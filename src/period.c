@@ -40,7 +40,6 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 /* So many accounts' periods are closed in one transaction. */
@@ -56,6 +55,16 @@
 #define WAITS 10
 #define WAIT_MSEC 50
 
+/* Accounts of an array, and what to do for them. */
+typedef struct Batch
+{
+	const char *query;
+	Datum		accounts;
+	int			from;
+	int			to;
+	TimestampTz settled;
+} Batch;
+
 /* A transaction that may have begun before a period ended. */
 typedef struct Running
 {
@@ -67,13 +76,11 @@ typedef struct Running
 
 static bool reads_what_is_committed(bool commits);
 static bool exclude_others(void);
-static bool close_some(int *waited);
+static bool close_some(MktWork * work, int *waited);
 static int	find_accounts(const char *query, TimestampTz settled, Datum *accounts);
-static void do_for_accounts(const char *query, Datum accounts, int from, int to,
-							TimestampTz settled);
-static ErrorData *try_to_run(const char *query, int nargs, Oid *types, Datum *values);
-static bool is_about_the_run(int sqlstate);
-static void note_problem(Datum accounts, int place, const ErrorData *error);
+static int	do_for_accounts(MktWork * work, Batch batch);
+static void run_batch(void *arg);
+static void note_problem(MktWork * work, const Batch *batch, const MktWork * attempt);
 static TimestampTz find_due(void);
 static TimestampTz settled_until(TimestampTz due, int *waited);
 static List *find_running(TimestampTz due);
@@ -90,7 +97,7 @@ PG_FUNCTION_INFO_V1(mkt_refuse_invoice);
 
 /* What mkt.run() does: closes all periods that have ended, some accounts at a time. */
 void
-mkt_period_run(bool commits, void (*commit) (bool commits))
+mkt_period_run(MktWork * work)
 {
 	int			waited = 0;
 	bool		is_first = true;
@@ -98,15 +105,14 @@ mkt_period_run(bool commits, void (*commit) (bool commits))
 
 	while (more)
 	{
-		commit(commits);
-		if (!reads_what_is_committed(commits) || !exclude_others())
+		mkt_work_commit(work);
+		if (!reads_what_is_committed(work->commits) || !exclude_others())
 			return;
 		if (is_first)
 			mkt_run_as_extension("SELECT mkt.forget_problems()", 0, NULL, NULL, NULL);
-		more = close_some(&waited);
+		more = close_some(work, &waited);
 		is_first = false;
 	}
-	commit(commits);
 }
 
 /*
@@ -137,21 +143,21 @@ exclude_others(void)
 
 /* True when there may be more. */
 static bool
-close_some(int *waited)
+close_some(MktWork * work, int *waited)
 {
-	Datum		accounts;
+	Batch		undated = {.query = "SELECT mkt.date_periods(($1)[$2:$3])",.from = 1};
+	Batch		ended = {.query = "SELECT mkt.close_periods(($1)[$2:$3], $4)",.from = 1};
 	TimestampTz due;
-	TimestampTz settled;
-	int			n = find_accounts("SELECT mkt.undated_periods()", 0, &accounts);
 
-	do_for_accounts("SELECT mkt.date_periods(($1)[$2:$3])", accounts, 1, n, 0);
+	undated.to = find_accounts("SELECT mkt.undated_periods()", 0, &undated.accounts);
+	do_for_accounts(work, undated);
 	due = find_due();
 	if (TIMESTAMP_IS_NOBEGIN(due))
 		return false;
-	settled = settled_until(due, waited);
-	n = find_accounts("SELECT mkt.due_periods($1, $2)", settled, &accounts);
-	do_for_accounts("SELECT mkt.close_periods(($1)[$2:$3], $4)", accounts, 1, n, settled);
-	return n > 0;
+	ended.settled = settled_until(due, waited);
+	ended.to = find_accounts("SELECT mkt.due_periods($1, $2)", ended.settled, &ended.accounts);
+	work->done += do_for_accounts(work, ended);
+	return ended.to > 0;
 }
 
 /* How many accounts a query returns, in an array. */
@@ -173,88 +179,59 @@ find_accounts(const char *query, TimestampTz settled, Datum *accounts)
 
 /*
  * Runs a query for some of an array's accounts.  Where it fails, for fewer: one
- * account does not stop the others.
+ * account does not stop the others.  For how many it did not.
  */
-static void
-do_for_accounts(const char *query, Datum accounts, int from, int to, TimestampTz settled)
+static int
+do_for_accounts(MktWork * work, Batch batch)
 {
+	MktWork		attempt = {.catches = true,.context = CurrentMemoryContext};
+	Batch		half = batch;
+
+	if (batch.from > batch.to)
+		return 0;
+	if (mkt_work_step(&attempt, run_batch, &batch))
+		return batch.to - batch.from + 1;
+	if (batch.from == batch.to)
+	{
+		note_problem(work, &batch, &attempt);
+		return 0;
+	}
+	batch.to = batch.from + (batch.to - batch.from) / 2;
+	half.from = batch.to + 1;
+	return do_for_accounts(work, batch) + do_for_accounts(work, half);
+}
+
+static void
+run_batch(void *arg)
+{
+	const Batch *batch = arg;
 	Oid			types[] = {TEXTARRAYOID, INT4OID, INT4OID, TIMESTAMPTZOID};
 	Datum		values[] = {
-		accounts, Int32GetDatum(from), Int32GetDatum(to), TimestampTzGetDatum(settled)
+		batch->accounts, Int32GetDatum(batch->from), Int32GetDatum(batch->to),
+		TimestampTzGetDatum(batch->settled)
 	};
-	ErrorData  *error;
-	int			middle = from + (to - from) / 2;
 
-	if (from > to)
-		return;
-	error = try_to_run(query, lengthof(types), types, values);
-	if (error == NULL)
-		return;
-	if (from == to)
-	{
-		note_problem(accounts, from, error);
-		return;
-	}
-	do_for_accounts(query, accounts, from, middle, settled);
-	do_for_accounts(query, accounts, middle + 1, to, settled);
+	mkt_run_as_extension(batch->query, lengthof(types), types, values, NULL);
 }
 
-/* In a subtransaction of its own; why it failed. */
-static ErrorData *
-try_to_run(const char *query, int nargs, Oid *types, Datum *values)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		mkt_run_as_extension(query, nargs, types, values, NULL);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error && is_about_the_run(error->sqlerrcode))
-		ReThrowError(error);
-	return error;
-}
-
-/* The server's state, or somebody who stops it; not an account's data. */
-static bool
-is_about_the_run(int sqlstate)
-{
-	int			category = ERRCODE_TO_CATEGORY(sqlstate);
-
-	return category == ERRCODE_OPERATOR_INTERVENTION ||
-		category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		category == ERRCODE_TRANSACTION_ROLLBACK;
-}
-
-/* For the log, and for who looks: this run leaves the account out from now on. */
+/* For mkt.run_log, and for who looks: this run leaves the account out from now on. */
 static void
-note_problem(Datum accounts, int place, const ErrorData *error)
+note_problem(MktWork * work, const Batch *batch, const MktWork * attempt)
 {
 	Oid			types[] = {TEXTARRAYOID, INT4OID, TEXTOID};
-	Datum		values[] = {accounts, Int32GetDatum(place), CStringGetTextDatum(error->message)};
+	Datum		values[] = {
+		batch->accounts, Int32GetDatum(batch->from), CStringGetTextDatum(attempt->error)
+	};
+	char	   *account;
 
 	mkt_run_as_extension("SELECT mkt.note_problem(($1)[$2], $3)", lengthof(types), types, values,
 						 NULL);
-	ereport(WARNING,
-			errcode(error->sqlerrcode),
-			errmsg("could not close a period of account \"%s\"",
-				   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-			errdetail_internal("%s", error->message),
-			errhint("When that is mended, the next mkt.run() closes it. SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL; shows all such accounts."));
+	account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (work->failures++ > 0)
+		return;
+	work->error = MemoryContextStrdup(work->context,
+									  psprintf("account \"%s\": %s", account, attempt->error));
+	work->sqlstate = attempt->sqlstate;
 }
 
 /* The end of the last period that is due; -infinity: none is. */

@@ -21,6 +21,8 @@ CREATE VIEW closed AS
 SELECT ends_on, count(*), sum(opening) AS opening, sum(closing) AS closing, sum(charge) AS charge FROM mkt.period WHERE account LIKE 'one %' GROUP BY ends_on ORDER BY ends_on;
 SELECT * FROM closed;
 SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL ORDER BY account;
+SELECT done, failed, error FROM mkt.run_log WHERE part = 'periods' ORDER BY run DESC LIMIT 1;
+SELECT state, to_type FROM mkt.status() WHERE item = 'periods';
 
 -- Nothing is lost while it fails.
 UPDATE contact SET account = 'one 7' WHERE account = 'one 9';
@@ -35,8 +37,8 @@ SELECT * FROM closed;
 SELECT ends_on, opening, created, demotions, deletions, closing, highest, charge, note FROM mkt.period WHERE account = 'one 7' ORDER BY ends_at;
 SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL;
 
--- What is not about an account ends the call, and the next one does it all.
-CREATE FUNCTION fails(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '40001' USING MESSAGE = 'could not serialize'; END $$;
+-- To be cancelled ends the call, and the next one does it all.
+CREATE FUNCTION fails(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '57014' USING MESSAGE = 'cancelled'; END $$;
 ALTER TABLE mkt.period ADD CONSTRAINT fails CHECK (one_fails.fails(account)) NOT VALID;
 SET mktcontacts.clock = '2026-06-01 00:01+00';
 \set VERBOSITY terse
