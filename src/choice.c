@@ -36,6 +36,8 @@ mkt_choice_keys(FunctionCallInfo fcinfo, int first,
 	MktFilter  *filter = NULL;
 	int			given = 0;
 
+	if (account == NULL && !attachment->account)
+		account = TextDatumGetCString(attachment->constant_account);
 	for (int i = 0; i < MKT_CHOICES; i++)
 		given += !PG_ARGISNULL(first + i);
 	if (given != 1)
@@ -122,7 +124,7 @@ static SPIPlanPtr
 prepare(const char *query)
 {
 	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-	List	   *sources;
+	CachedPlanSource *source = NULL;
 	TupleDesc	desc = NULL;
 
 	if (plan == NULL)
@@ -130,10 +132,12 @@ prepare(const char *query)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("query cannot be used to choose contacts: %s",
 					   SPI_result_code_string(SPI_result)));
-	sources = SPI_plan_get_plan_sources(plan);
 	if (SPI_is_cursor_plan(plan))
-		desc = ((CachedPlanSource *) linitial(sources))->resultDesc;
-	if (desc == NULL || desc->natts != 1)
+	{
+		source = linitial(SPI_plan_get_plan_sources(plan));
+		desc = source->resultDesc;
+	}
+	if (desc == NULL || desc->natts != 1 || source->commandTag != CMDTAG_SELECT)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("query must be one SELECT of one column, the keys of contacts"),

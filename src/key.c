@@ -151,6 +151,15 @@ mkt_key_convert_array(ArrayType *keys, Oid type)
 											  by_value, align));
 }
 
+/* An account as its column writes it: by this text it is found elsewhere. */
+Datum
+mkt_key_account(const MktAttachment *attachment, Datum account)
+{
+	return CStringGetTextDatum(mkt_account_text(attachment->account_type,
+												mkt_key_convert(account, TEXTOID,
+																attachment->account_type)));
+}
+
 /* The condition that a contact, called c, belongs to the account in a parameter. */
 const char *
 mkt_key_account_condition(const MktAttachment *attachment, const char *parameter)
