@@ -86,7 +86,7 @@ CREATE FUNCTION mkt.review_filter(review bigint, filter text, take boolean DEFAU
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_review_saved_filter';
 COMMENT ON FUNCTION mkt.review_filter(bigint, text, boolean) IS
-'The same with a saved filter of the account, or one for all accounts, by name; a text that begins with { is a filter as JSON. Errors: also P0002 no such filter.';
+'The same with a saved filter of the account, or one for all accounts, by name; a text that begins with a brace is a filter as JSON. Errors: also P0002 no such filter.';
 
 CREATE FUNCTION mkt.review_list(review bigint, list text, take boolean DEFAULT true, OUT proposed bigint, OUT selected bigint)
 LANGUAGE C

@@ -27,6 +27,9 @@
 
 #define UNENGAGED "unengaged"
 
+/* What may stand before JSON. */
+#define JSON_SPACE " \t\n\r"
+
 /* With that of the review. */
 #define MAX_PARAMS 6
 
@@ -150,7 +153,7 @@ mkt_review_saved_filter(PG_FUNCTION_ARGS)
 
 	check_not_null(fcinfo, 1, "filter");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (*name == '{')
+	if (name[strspn(name, JSON_SPACE)] == '{')
 		return propose_filter(fcinfo, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(name))));
 	SPI_connect();
 	review = find_open(fcinfo, false);
