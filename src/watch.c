@@ -135,6 +135,8 @@ static bool is_far(const Boundary *known, int64 billable, int64 before);
 static void renew(const char *account);
 static bool is_renamed(const TriggerData *trigger);
 static char *account_of(HeapTuple tuple, TupleDesc desc);
+static void spare_and_notify(void *arg);
+static void catch_up(void *arg);
 static List *accounts_due(void);
 static uint32 lock_of(const char *account);
 static void lock_account(const char *account);
@@ -474,26 +476,40 @@ account_of(HeapTuple tuple, TupleDesc desc)
  * does what nobody has done: renewals, and crossings without a transaction.
  */
 void
-mkt_watch_run(bool commits, void (*commit) (bool commits))
+mkt_watch_run(MktWork * work)
 {
 	ListCell   *cell;
 
-	call("SELECT mkt.unwatch_far($1)", NULL, 1, (Datum[]) {Int64GetDatum(NEAR)});
-	call("SELECT mkt.notify_late()", NULL, 0, NULL);
-	commit(commits);
+	mkt_work_step(work, spare_and_notify, NULL);
+	mkt_work_commit(work);
 	foreach(cell, accounts_due())
 	{
-		char	   *account = lfirst(cell);
-		int64		billable;
-		int64		total;
-
-		lock_account(account);
-		renew(account);
-		mkt_count_now(account, mkt_now(), &billable, &total, NULL);
-		call("SELECT mkt.catch_up($1, $2, $3)", account, 3,
-			 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
-		commit(commits);
+		if (mkt_work_step(work, catch_up, lfirst(cell)))
+			work->done++;
+		mkt_work_commit(work);
 	}
+}
+
+static void
+spare_and_notify(void *arg)
+{
+	call("SELECT mkt.unwatch_far($1)", NULL, 1, (Datum[]) {Int64GetDatum(NEAR)});
+	call("SELECT mkt.notify_late()", NULL, 0, NULL);
+}
+
+/* An account of accounts_due(). */
+static void
+catch_up(void *arg)
+{
+	char	   *account = arg;
+	int64		billable;
+	int64		total;
+
+	lock_account(account);
+	renew(account);
+	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
+	call("SELECT mkt.catch_up($1, $2, $3)", account, 3,
+		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 }
 
 static List *
