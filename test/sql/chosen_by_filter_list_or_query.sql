@@ -42,6 +42,8 @@ ROLLBACK;
 BEGIN;
 SELECT account, :outcome FROM mkt.preview_set_non_marketing('contact', saved_filter => 'north', account => '2');
 SELECT :outcome FROM mkt.set_non_marketing('contact', saved_filter => 'north', account => '2');
+SELECT account, :outcome FROM mkt.preview_set_marketing('contact', saved_filter => 'north', account => ' 02');
+SELECT :outcome FROM mkt.set_marketing('contact', saved_filter => 'north', account => ' 02');
 SELECT :outcome FROM mkt.set_non_marketing('contact', saved_filter => 'north', account => '1');
 SELECT :outcome FROM mkt.set_non_marketing('contact', list => 'fair', account => '2');
 SELECT :outcome FROM mkt.set_non_marketing('contact', list => 'fair', account => '1');
