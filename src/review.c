@@ -54,30 +54,30 @@ typedef struct Review
 	Oid			key_type;
 	Oid			keys_type;		/* an array of it */
 	bool		reads_only;		/* in the snapshot of the caller's statement */
-}			Review;
+} Review;
 
 static Review find_open(FunctionCallInfo fcinfo, bool reads_only);
 static Review find_review(FunctionCallInfo fcinfo, bool reads_only);
-static void check_owner(const Review * review, const char *role);
-static void find_contacts(Review * review);
-static void check_open(const Review * review);
+static void check_owner(const Review *review, const char *role);
+static void find_contacts(Review *review);
+static void check_open(const Review *review);
 static void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 static Datum propose_filter(FunctionCallInfo fcinfo, Jsonb *json);
-static Datum propose(FunctionCallInfo fcinfo, const Review * review,
+static Datum propose(FunctionCallInfo fcinfo, const Review *review,
 					 const char *proposal, MktFilter *filter);
 static const char *is_marketing(const MktAttachment *attachment,
 								const char *table);
-static Datum unengaged_keys(const Review * review);
-static Datum decide(FunctionCallInfo fcinfo, const Review * review,
+static Datum unengaged_keys(const Review *review);
+static Datum decide(FunctionCallInfo fcinfo, const Review *review,
 					const char *proposal, Datum keys, bool take);
-static Datum number_step(const Review * review, const char *proposal);
-static Datum selected_keys(const Review * review, int64 *n);
+static Datum number_step(const Review *review, const char *proposal);
+static Datum selected_keys(const Review *review, int64 *n);
 static void name_review(void *arg);
-static bool count_contacts(const Review * review, int64 *total);
-static void close_review(const Review * review, const char *state);
-static void run(const Review * review, const char *query, int nparams,
+static bool count_others(const Review *review, int64 *non_marketing, int64 *deleted);
+static void close_review(const Review *review, const char *state);
+static void run(const Review *review, const char *query, int nparams,
 				Oid *types, Datum *values);
-static int64 count(const Review * review, const char *query, int nparams,
+static int64 count(const Review *review, const char *query, int nparams,
 				   Oid *types, Datum *values);
 static Datum finish_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 
@@ -186,7 +186,8 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 	Oid			types[] = {OIDOID, InvalidOid, TEXTOID, INT8OID};
 	Datum		args[lengthof(types)];
 	int64		selected;
-	int64		total;
+	int64		non_marketing;
+	int64		deleted;
 
 	SPI_connect();
 	review = find_open(fcinfo, true);
@@ -203,13 +204,14 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 							  lengthof(types), types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not preview a review");
 	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls);
-	if (count_contacts(&review, &total))
+	if (count_others(&review, &non_marketing, &deleted))
 	{
 		nulls[COL_NON_MARKETING] = nulls[COL_NON_MARKETING_AFTER] = false;
 		values[COL_NON_MARKETING] =
-			Int64GetDatum(total - DatumGetInt64(values[COL_BILLABLE]));
+			Int64GetDatum(non_marketing);
 		values[COL_NON_MARKETING_AFTER] =
-			Int64GetDatum(total - DatumGetInt64(values[COL_BILLABLE_AFTER]));
+			Int64GetDatum(non_marketing + DatumGetInt64(values[COL_BILLABLE]) - deleted -
+						  DatumGetInt64(values[COL_BILLABLE_AFTER]));
 	}
 	return finish_row(fcinfo, values, nulls);
 }
@@ -235,14 +237,17 @@ mkt_apply_review(PG_FUNCTION_ARGS)
 						(long long) review.batch));
 	else
 	{
-		Datum		keys;
+		MktSetCall	set = {
+			.action = "apply_review",
+			.account = CStringGetTextDatum(review.account),
+			.expected = PG_ARGISNULL(1) ? NULL : &expected
+		};
 
 		find_contacts(&review);
-		keys = selected_keys(&review, &selected);
-		review.batch = mkt_set_non_marketing_as("apply_review", review.attachment,
-												DatumGetArrayTypeP(keys),
-												CStringGetTextDatum(review.account),
-												PG_ARGISNULL(1) ? NULL : &expected, outcome);
+		set.attachment = review.attachment;
+		set.keys = DatumGetArrayTypeP(selected_keys(&review, &selected));
+		review.batch = mkt_set_status(&set);
+		memcpy(outcome, set.outcome, sizeof(outcome));
 		close_review(&review, "applied");
 	}
 	values[0] = Int64GetDatum(review.batch);
@@ -308,7 +313,7 @@ find_review(FunctionCallInfo fcinfo, bool reads_only)
 }
 
 static void
-check_owner(const Review * review, const char *role)
+check_owner(const Review *review, const char *role)
 {
 	Oid			owner = get_role_oid(role, true);
 
@@ -321,7 +326,7 @@ check_owner(const Review * review, const char *role)
 
 /* One that is closed needs none; its table may be attached no longer. */
 static void
-find_contacts(Review * review)
+find_contacts(Review *review)
 {
 	check_open(review);
 	review->attachment = mkt_selection_attachment(review->contacts);
@@ -331,7 +336,7 @@ find_contacts(Review * review)
 }
 
 static void
-check_open(const Review * review)
+check_open(const Review *review)
 {
 	if (strcmp(review->state, "open") != 0)
 		ereport(ERROR,
@@ -363,7 +368,7 @@ propose_filter(FunctionCallInfo fcinfo, Jsonb *json)
 
 /* Proposes those of a filter's contacts that may be set as non-marketing. */
 static Datum
-propose(FunctionCallInfo fcinfo, const Review * review, const char *proposal,
+propose(FunctionCallInfo fcinfo, const Review *review, const char *proposal,
 		MktFilter *filter)
 {
 	mkt_filter_restrict(filter, review->attachment, review->account);
@@ -384,7 +389,7 @@ is_marketing(const MktAttachment *attachment, const char *table)
 
 /* Those that are unsubscribed or bounced, by the conditions of the table's owner. */
 static Datum
-unengaged_keys(const Review * review)
+unengaged_keys(const Review *review)
 {
 	const MktAttachment *attachment = review->attachment;
 	Oid			types[] = {attachment->account_type};
@@ -428,7 +433,7 @@ unengaged_keys(const Review * review)
  * selected.  Nobody else is at the review meanwhile.
  */
 static Datum
-decide(FunctionCallInfo fcinfo, const Review * review, const char *proposal,
+decide(FunctionCallInfo fcinfo, const Review *review, const char *proposal,
 	   Datum keys, bool take)
 {
 	Oid			types[] = {INT4OID, review->keys_type, BOOLOID, INT8OID, TEXTOID};
@@ -455,7 +460,7 @@ decide(FunctionCallInfo fcinfo, const Review * review, const char *proposal,
 
 /* The number of the step that proposes this, or a new one. */
 static Datum
-number_step(const Review * review, const char *proposal)
+number_step(const Review *review, const char *proposal)
 {
 	return Int32GetDatum((int32) count(review, "SELECT COALESCE(pg_catalog.max(step) FILTER (WHERE proposal = $2), "
 									   "1 + pg_catalog.max(step), 1)::pg_catalog.int8 FROM mkt.review_step WHERE review = $1",
@@ -464,7 +469,7 @@ number_step(const Review * review, const char *proposal)
 
 /* Each once, as an array of the key column's type. */
 static Datum
-selected_keys(const Review * review, int64 *n)
+selected_keys(const Review *review, int64 *n)
 {
 	ErrorContextCallback context = {
 		.previous = error_context_stack,
@@ -490,18 +495,19 @@ selected_keys(const Review * review, int64 *n)
 static void
 name_review(void *arg)
 {
-	const		Review *review = arg;
+	const Review *review = arg;
 
 	errcontext("keys selected in review %lld; mkt.abandon_review(%lld) ends it",
 			   (long long) review->review, (long long) review->review);
 }
 
 /*
- * All contacts of the account, over all attached tables; false where the caller
- * may not know them all, or while some are not counted yet.
+ * Contacts that are there, and deleted ones that still count, over all attached
+ * tables; false where the caller may not know them all, or while some are not
+ * counted yet.
  */
 static bool
-count_contacts(const Review * review, int64 *total)
+count_others(const Review *review, int64 *non_marketing, int64 *deleted)
 {
 	int64		billable;
 	ListCell   *cell;
@@ -512,16 +518,12 @@ count_contacts(const Review * review, int64 *total)
 	if (mkt_count_billable(CStringGetTextDatum(review->account), false, 1,
 						   (TimestampTz[]) {mkt_now()}, &billable) != MKT_COUNT_WHOLE)
 		return false;
-	*total = count(review, "SELECT (COALESCE(pg_catalog.sum(n) FILTER (WHERE until IS NOT NULL), 0) - "
-				   "COALESCE(pg_catalog.sum(n) FILTER (WHERE was IS NOT NULL), 0))::pg_catalog.int8 "
-				   "FROM (SELECT was, until, n FROM mkt.contact_count WHERE account_name = $2 "
-				   "UNION ALL SELECT was, until, n FROM mkt.unposted() WHERE account_name = $2) AS moves",
-				   1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(review->account)});
+	mkt_count_others(review->account, mkt_now(), non_marketing, deleted);
 	return true;
 }
 
 static void
-close_review(const Review * review, const char *state)
+close_review(const Review *review, const char *state)
 {
 	run(review, "UPDATE mkt.review SET state = $2, batch = NULLIF($3, 0), closed_at = mkt.now() WHERE review = $1",
 		2, (Oid[]) {TEXTOID, INT8OID},
@@ -534,7 +536,7 @@ close_review(const Review * review, const char *state)
  * others come after it.
  */
 static void
-run(const Review * review, const char *query, int nparams, Oid *types, Datum *values)
+run(const Review *review, const char *query, int nparams, Oid *types, Datum *values)
 {
 	Oid			all_types[MAX_PARAMS] = {INT8OID};
 	Datum		all_values[MAX_PARAMS] = {Int64GetDatum(review->review)};
@@ -554,7 +556,7 @@ run(const Review * review, const char *query, int nparams, Oid *types, Datum *va
 }
 
 static int64
-count(const Review * review, const char *query, int nparams, Oid *types, Datum *values)
+count(const Review *review, const char *query, int nparams, Oid *types, Datum *values)
 {
 	bool		isnull;
 
