@@ -296,7 +296,7 @@ List *
 mkt_attachment_list(void)
 {
 	Relation	rel = open_attachments();
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	SysScanDesc scan = systable_beginscan(rel, mkt_relation("attachment_pkey"), true, NULL, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;
 

@@ -240,7 +240,8 @@ static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, bool isnull,
 						 TimestampTz at, TimestampTz made_until, bool *found,
 						 Datum *account);
-static Counted count_account(const char *account, TimestampTz now, bool own);
+static Counted count_account(const char *account, TimestampTz now, bool own,
+							 Snapshot seen);
 static void count_in(Oid count_table, Datum account_name, TimestampTz now,
 					 Snapshot snapshot, bool own, Counted * counted);
 static void count_one(const Move *move, TimestampTz now, bool own, Counted * counted);
@@ -471,7 +472,7 @@ void
 mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *total,
 			  int64 *own)
 {
-	Counted		counted = count_account(account, now, own != NULL);
+	Counted		counted = count_account(account, now, own != NULL, GetLatestSnapshot());
 
 	*billable = counted.billable;
 	*total = counted.total;
@@ -479,22 +480,25 @@ mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *tota
 		*own = counted.own;
 }
 
-/* Those that are there and non-marketing, and deleted ones that still count (T13). */
+/*
+ * Those that are there and non-marketing, and deleted ones that still count (T13),
+ * in the caller's snapshot.
+ */
 void
 mkt_count_others(const char *account, TimestampTz now, int64 *non_marketing,
 				 int64 *deleted)
 {
-	Counted		counted = count_account(account, now, false);
+	Counted		counted = count_account(account, now, false, GetActiveSnapshot());
 
 	*non_marketing = counted.total - (counted.billable - counted.deleted);
 	*deleted = counted.deleted;
 }
 
 static Counted
-count_account(const char *account, TimestampTz now, bool own)
+count_account(const char *account, TimestampTz now, bool own, Snapshot seen)
 {
 	Datum		name = CStringGetTextDatum(account);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot	snapshot = RegisterSnapshot(seen);
 	Counted		counted = {0};
 	ListCell   *cell;
 

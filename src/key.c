@@ -173,6 +173,15 @@ mkt_key_convert_array(ArrayType *keys, Oid type)
 											  by_value, align));
 }
 
+/* An account as its column writes it: by this text it is found elsewhere. */
+Datum
+mkt_key_account(const MktAttachment *attachment, Datum account)
+{
+	return CStringGetTextDatum(mkt_account_text(attachment->account_type,
+												mkt_key_convert(account, TEXTOID,
+																attachment->account_type)));
+}
+
 /*
  * The condition that a contact has a key of several columns, given as the text of
  * an array such as {eu,7}.  The columns are those of a contacts table after the

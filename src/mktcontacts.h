@@ -514,6 +514,7 @@ extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
+extern Datum mkt_key_account(const MktAttachment *attachment, Datum account);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
 extern char *mkt_key_several(const MktAttachment *attachment, Datum key,
 							 const char *prefix);

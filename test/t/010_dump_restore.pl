@@ -1,5 +1,5 @@
 # A dump of every kind, restored into a new database with nothing but pg_restore or psql, goes on where it was: with its
-# settings and tools, counts and history, and batches that can be taken back.
+# settings and tools, counts and history, batches that can be taken back, and reviews that are open.
 
 use strict;
 use warnings;
@@ -97,6 +97,9 @@ SET mktcontacts.clock = '2026-03-12 12:00+00';
 SELECT mkt.fold_counts('mkt."Crm_Contact_count"');
 TRUNCATE z_whole;
 INSERT INTO z_whole VALUES ('00000000-0000-0000-0000-000000000001', 'marketing', true);
+SELECT mkt.open_review('"Crm"."Contact"', '1'), mkt.open_review('"Crm"."Contact"', '2'), mkt.open_review('a_parted', 'south');
+SELECT mkt.review_filter(1, 'labelled'), mkt.review_unengaged(1), mkt.review_list(1, 'fair', false), mkt.review_filter(2, 'labelled');
+SELECT mkt.apply_review(2), mkt.abandon_review(3);
 SQL
 }
 
@@ -128,6 +131,10 @@ SELECT * FROM mkt.list ORDER BY list;
 SELECT * FROM mkt.list_member ORDER BY list, key;
 SELECT mkt.filter_keys('"Crm"."Contact"', '1', 'early') AS key ORDER BY key;
 SELECT mkt.list_keys('"Crm"."Contact"', '1', 'fair') AS key ORDER BY key;
+SELECT * FROM mkt.review ORDER BY review;
+SELECT * FROM mkt.review_step ORDER BY review, step;
+SELECT * FROM mkt.review_contact ORDER BY review, step, key;
+SELECT * FROM mkt.review_summary(1);
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname LIKE 'mkt%' ORDER BY tgrelid::regclass::text, tgname;
 SQL
 }
@@ -137,7 +144,7 @@ sub takes_back
 {
 	my ($db) = @_;
 
-	is(query(<<'SQL', $db), "1|t\n4|1|0\n5|0|0\n5|user|t\nmarketing|non_marketing|non_marketing\nMK009", "$db: old batches, tools and history go on");
+	is(query(<<'SQL', $db), "1|t\n4|1|0\n5|0|0\n6|user|t\nmarketing|non_marketing|non_marketing\nMK009", "$db: old batches, tools and history go on");
 SET mktcontacts.clock = '2026-03-12 12:00+00';
 SET mktcontacts.batch = 'spring';
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing', marketing_source_type = 'a bot' WHERE id = 9;
@@ -153,6 +160,13 @@ DO $$ BEGIN DELETE FROM mkt.tool WHERE tool = 'fax'; DELETE FROM mkt.tool WHERE 
 SELECT current_setting('test.refused');
 SQL
 	is(verify('2026-03-12 12:00+00', $db), '', "$db: exactly");
+	is(query(<<'SQL', $db), "t\n0|6\n4", "$db: a review goes on, one that was applied is undone, and a new one has a new number");
+SET mktcontacts.clock = '2026-03-12 12:00+00';
+SELECT s.changed > 4 AND s.changed = a.changed FROM mkt.review_summary(1) AS s, mkt.apply_review(1) AS a;
+SELECT changed_since + gone + too_late, restored FROM mkt.review AS r, mkt.undo(r.batch) WHERE r.review = 2;
+SELECT mkt.open_review('"Crm"."Contact"', '2');
+SQL
+	is(verify('2026-03-12 12:00+00', $db), '', "$db: exactly again");
 }
 
 # The first statements after the restore, on every path that counts.
