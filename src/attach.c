@@ -251,6 +251,11 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = r.contacts) RETURNING r.review), "
 				  "steps AS (DELETE FROM mkt.review_step AS s USING gone WHERE s.review = gone.review) "
 				  "DELETE FROM mkt.review_contact AS s USING gone WHERE s.review = gone.review");
+	mkt_query_run("WITH gone AS (DELETE FROM mkt.workflow AS w "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.contacts) RETURNING w.workflow), "
+				  "attempts AS (DELETE FROM mkt.workflow_attempt AS a USING gone WHERE a.workflow = gone.workflow), "
+				  "notices AS (DELETE FROM mkt.workflow_notice AS n USING gone WHERE n.workflow = gone.workflow) "
+				  "DELETE FROM mkt.enrollment AS e USING gone WHERE e.workflow = gone.workflow");
 	SPI_finish();
 	PG_RETURN_NULL();
 }

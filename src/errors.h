@@ -40,5 +40,9 @@
 #define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
 /* a review has been applied or abandoned */
 #define ERRCODE_MKT_REVIEW_CLOSED			MAKE_SQLSTATE('M','K','0','1','8')
+/* rule K1: an edition does not include workflows */
+#define ERRCODE_MKT_NO_WORKFLOWS			MAKE_SQLSTATE('M','K','0','1','9')
+/* an account's workflows may do no more for now */
+#define ERRCODE_MKT_RATE_LIMIT				MAKE_SQLSTATE('M','K','0','2','0')
 
 #endif							/* MKT_ERRORS_H */

@@ -22,8 +22,9 @@
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
- *	7 run.c schedule.c				everything that is due, and when
- *	8 init.c						_PG_init
+ *	7 enroll.c workflow.c			bulk changes by themselves
+ *	8 run.c schedule.c				everything that is due, and when
+ *	9 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -144,6 +145,7 @@ extern uint64 mkt_clock_moves;
 extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;
+extern int	mkt_workflow_timeout;
 
 extern TimestampTz mkt_now(void);
 extern void mkt_setting_init(void);
@@ -263,14 +265,20 @@ typedef enum MktCountKnown
 
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_count_keep(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz until);
 extern void mkt_count_post(void);
+extern void mkt_count_post_many(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
+extern void mkt_count_others(const char *account, TimestampTz now,
+							 int64 *non_marketing, int64 *deleted);
 extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
 										int ninstants,
 										const TimestampTz *instants,
 										int64 *billable);
 extern Oid	mkt_count_account_type(Oid count_table);
+extern void mkt_count_post_all(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
@@ -278,6 +286,11 @@ extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   Snapshot snapshot, Datum *typed);
 extern void mkt_count_fold(Oid count_table, int naccounts, const Datum *name,
 						   const bool *isnull, const Datum *account);
+extern void mkt_count_redate(const MktAttachment *attachment,
+							 const char *account, TimestampTz now,
+							 TimestampTz next);
+extern void mkt_count_keep_all(const MktAttachment *attachment,
+							   SPITupleTable *rows, uint64 nrows);
 extern void mkt_count_correct(Oid count_table, SPITupleTable *rows,
 							  uint64 nrows);
 extern void mkt_count_init(void);
@@ -408,6 +421,8 @@ typedef struct MktChange
 	bool		from_account_null;
 	MktSource	source;
 	MktSource	from_source;
+	bool		counts_on;		/* deleted, and counts (T13) ... */
+	TimestampTz counts_until;	/* ... until then */
 } MktChange;
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -445,6 +460,8 @@ extern bool mkt_limit_parks(const MktAttachment *attachment, Datum account,
 							bool isnull, bool counted_at_once);
 extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 						   Datum account, const MktSource *source);
+extern bool mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account,
+									 bool isnull);
 extern int64 mkt_limit_places(const char *account, int64 billable, int64 asked);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
@@ -460,19 +477,23 @@ typedef struct MktWork
 	int64		failures;
 	char	   *error;			/* of the first one */
 	int			sqlstate;
-}			MktWork;
+} MktWork;
 
-extern bool mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg);
-extern void mkt_work_commit(const MktWork * work);
+extern bool mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg);
+extern bool mkt_work_step_within(MktWork *work, int milliseconds,
+								 void (*step) (void *arg), void *arg);
+extern void mkt_work_commit(const MktWork *work);
 
 /* ---- watch.c: tiers and notices ---- */
 
 extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
-extern void mkt_watch_run(MktWork * work);
+extern void mkt_watch_run(MktWork *work);
 extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */
+
+extern void mkt_contact_merging(Oid contacts, Datum key);
 
 /* In a statement's own copy of mkt_10_state's type: the trigger counts, too. */
 #define MKT_STATE_COUNTS_TOO	0x4000
@@ -587,6 +608,14 @@ extern void mkt_selection_return(FunctionCallInfo fcinfo, const char *query,
 extern void mkt_saved_filter_check_name(const char *name);
 extern void mkt_saved_filter_check_owner(const char *what, const char *name,
 										 const char *owner);
+extern char *mkt_saved_filter_write(const MktAttachment *attachment,
+									const char *condition,
+									const char *read_as);
+extern void mkt_saved_filter_check(const MktAttachment *attachment,
+								   const char *condition, Oid owner);
+extern MktFilter *mkt_saved_filter_compile(const MktAttachment *attachment,
+										   const char *condition, Oid owner,
+										   int first_param);
 extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
 										const char *account, const char *name,
 										int first_param);
@@ -611,15 +640,47 @@ extern MktFilter *mkt_choice_saved(const MktAttachment *attachment,
 
 /* ---- set_status.c ---- */
 
-extern int64 mkt_set_non_marketing_as(const char *action,
-									  MktAttachment *attachment,
-									  ArrayType *keys, Datum account,
-									  const int64 *expected, int64 *outcome);
+/* A call that sets contacts whose keys are known. */
+typedef struct MktSetCall
+{
+	const char *action;			/* what mkt.batch says did it */
+	bool		marketing;
+	MktAttachment *attachment;
+	ArrayType  *keys;
+	Datum		account;		/* text */
+	Datum		source_type;	/* 0: not given */
+	Datum		source_name;
+	const int64 *expected;		/* NULL: not given */
+	int64		outcome[MKT_OUTCOMES];
+} MktSetCall;
+
+extern int64 mkt_set_status(MktSetCall *call);
+
+/* ---- workflow.c, enroll.c: workflows ---- */
+
+/* A workflow, in memory of the caller's. */
+typedef struct MktWorkflow
+{
+	int64		workflow;
+	MktAttachment *attachment;
+	char	   *account;
+	char	   *name;
+	bool		set_to_marketing;
+	Jsonb	   *filter;			/* or */
+	char	   *condition;
+	char	   *owner;
+	Oid			owner_oid;		/* invalid: there is no such role any more */
+	char	   *state;
+} MktWorkflow;
+
+extern MktWorkflow *mkt_workflow_read(int64 workflow, const char *lock);
+extern int64 mkt_enroll_now(const MktWorkflow *workflow, bool pass_over);
+extern void mkt_enroll_run(MktWork *work);
 
 /* ---- apply.c ---- */
 
-extern void mkt_apply_table(const MktAttachedTable *table, MktWork * work);
-extern void mkt_apply_fill(const MktAttachedTable *table, MktWork * work);
+extern void mkt_apply_table(const MktAttachedTable *table, MktWork *work);
+extern void mkt_apply_fill(const MktAttachedTable *table, MktWork *work);
 extern bool mkt_apply_is_there(const MktAttachedTable *table);
 
 /* ---- verify.c: recounting ---- */
