@@ -183,7 +183,8 @@ extern int	mkt_run_as_extension(const char *query, int nparams, Oid *types,
 typedef struct MktAttachment
 {
 	Oid			relid;			/* the table whose triggers fire; hash key */
-	bool		valid;
+	bool		valid;			/* nothing has changed since it was read */
+	bool		filled;			/* it was read to the end */
 	Oid			contacts;		/* the attached table: relid or an ancestor */
 	Oid			count_table;	/* its counts */
 	Oid			history;		/* invalid while it keeps none */

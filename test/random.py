@@ -376,7 +376,8 @@ class Forgotten(NamedTuple):
 
 
 class Rekeyed(NamedTuple):
-    """A contact got that key, or lost it; no row of a history says so."""
+    """A contact got that key, or lost it; no row of a history says so.  The
+    account is that before or after."""
     table: str
     key: object
     account: object
@@ -747,8 +748,9 @@ class State:
             rows[after] = new
             if old.key != new.key:
                 self.journal += [
-                    Rekeyed(table.name, row.key, text(row.account))
-                    for row in (old, new)]
+                    Rekeyed(table.name, row.key, text(account))
+                    for row in (old, new)
+                    for account in (old.account, new.account)]
             self.happen(table, old, new)
 
     def delete(self, table, olds):
