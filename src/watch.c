@@ -476,7 +476,7 @@ account_of(HeapTuple tuple, TupleDesc desc)
  * does what nobody has done: renewals, and crossings without a transaction.
  */
 void
-mkt_watch_run(MktWork * work)
+mkt_watch_run(MktWork *work)
 {
 	ListCell   *cell;
 
