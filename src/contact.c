@@ -140,9 +140,11 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
 	MktAttachment *attachment =
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	HeapTuple	stored;
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
+	stored = update_contact(trigger, attachment);
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
@@ -151,7 +153,7 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 		last_updated.transaction = mkt_local_transaction();
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
-	return PointerGetDatum(update_contact(trigger, attachment));
+	return PointerGetDatum(stored);
 }
 
 /* AFTER INSERT OR DELETE, each row (T4, T10). */
@@ -302,7 +304,7 @@ is_deleted(const MktAttachment *attachment, const TriggerData *trigger)
 {
 	bool		isnull;
 
-	if (moving_command(trigger) != InvalidCommandId)
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
 		return false;
 	return merging_in != attachment->contacts ||
 		!datum_image_eq(merging_key, slot_getattr(trigger->tg_trigslot, attachment->keys[0], &isnull),
