@@ -10,9 +10,9 @@ BEGIN ATOMIC
 		q.requested, q.currency, q.time_zone
 	FROM (
 		-- B3: the higher tier stays, until a renewal for which one was requested that covers the contacts
-		SELECT a.edition, a.currency, a.time_zone, a.day, d.tier AS requested, i.included, i.increment,
+		SELECT a.edition, a.currency, a.time_zone, a.day, r.tier AS requested, i.included, i.increment,
 			CASE WHEN a.edition IS NOT NULL THEN
-				greatest(CASE WHEN d.tier >= account_quote.contacts THEN least(d.tier, a.paid) ELSE a.paid END,
+				greatest(CASE WHEN d.tier >= account_quote.contacts THEN least(r.tier, a.paid) ELSE a.paid END,
 						 mkt.tier_limit(i.included, i.increment, account_quote.contacts)) END AS tier
 		FROM (
 			SELECT a.edition, a.currency, z.time_zone, (coalesce(account_quote.at, mkt.now()) AT TIME ZONE z.time_zone)::date AS day,
@@ -24,6 +24,8 @@ BEGIN ATOMIC
 		) AS a
 		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND a.day >= i.valid_from AND a.day < coalesce(i.valid_to, 'infinity')
 		LEFT JOIN mkt.downgrade_request AS d ON d.account = account_quote.account AND d.renews_at = account_quote.at
+		-- the request may be older than the edition
+		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
 	) AS q
 	CROSS JOIN LATERAL (
 		SELECT q.included + nullif(mkt.tier_increments(q.included, q.increment, q.tier), 0) * q.increment - q.increment AS lower_tier
