@@ -44,10 +44,3 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_fill_already_marketing';
 COMMENT ON PROCEDURE mkt.fill_already_marketing(regclass, integer) IS
 'Sets the contacts that were there when the table was attached and that meet already_marketing as marketing, with the source initial_state (F3). Commits in batches; can be stopped and called again. Arguments: the contacts table, owned by the caller; batch_size in rows. Error: MK001 when it is not attached.';
-
-CREATE PROCEDURE mkt.run()
-LANGUAGE C
-AS 'MODULE_PATHNAME', 'mkt_run';
-REVOKE ALL ON PROCEDURE mkt.run() FROM PUBLIC;
-COMMENT ON PROCEDURE mkt.run() IS
-'Everything that is due: counts and fills tables that were just attached, makes partitions of histories and drops what is kept no longer, applies updates, folds counts. Meant to be called every minute; any number of sessions may.';

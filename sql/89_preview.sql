@@ -93,3 +93,17 @@ LANGUAGE C STABLE ROWS 10
 AS 'MODULE_PATHNAME', 'mkt_preview_set_non_marketing';
 COMMENT ON FUNCTION mkt.preview_set_non_marketing(regclass, anyarray, text) IS
 'What mkt.set_non_marketing() would do, as mkt.preview_set_marketing() tells it of mkt.set_marketing().';
+
+CREATE FUNCTION mkt.preview_set_marketing(contacts regclass, filter jsonb DEFAULT NULL, saved_filter text DEFAULT NULL, list text DEFAULT NULL,
+										  query text DEFAULT NULL, account text DEFAULT NULL) RETURNS SETOF mkt.preview
+LANGUAGE C STABLE ROWS 10
+AS 'MODULE_PATHNAME', 'mkt_preview_set_marketing_chosen';
+COMMENT ON FUNCTION mkt.preview_set_marketing(regclass, jsonb, text, text, text, text) IS
+'What mkt.set_marketing() would do with contacts that a filter, a saved filter, a list or a query chooses. Errors: as its.';
+
+CREATE FUNCTION mkt.preview_set_non_marketing(contacts regclass, filter jsonb DEFAULT NULL, saved_filter text DEFAULT NULL, list text DEFAULT NULL,
+											  query text DEFAULT NULL, account text DEFAULT NULL) RETURNS SETOF mkt.preview
+LANGUAGE C STABLE ROWS 10
+AS 'MODULE_PATHNAME', 'mkt_preview_set_non_marketing_chosen';
+COMMENT ON FUNCTION mkt.preview_set_non_marketing(regclass, jsonb, text, text, text, text) IS
+'What mkt.set_non_marketing() would do with contacts that a filter, a saved filter, a list or a query chooses. Errors: as its.';

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * apply.c
- *	  The scheduled work on contacts: mkt.apply_updates(),
- *	  mkt.fill_already_marketing() and mkt.run() (rules T3, D6, F3).
+ *	  The scheduled work on contacts: mkt.apply_updates() and
+ *	  mkt.fill_already_marketing() (rules T3, D6, F3).
  *
  * A contact whose instant has passed is non-marketing already (S1); applying
  * brings its columns up to date, by ordinary UPDATEs as the table's owner.  The
@@ -18,6 +18,7 @@
 #include "mktcontacts.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
@@ -49,8 +50,13 @@
 /* An account with more than so many batches is not visited time and again. */
 #define MAX_BATCHES 50
 
-/* So long before its month a partition of the history is made. */
-#define PARTITION_AHEAD (7 * USECS_PER_DAY)
+/* Where rows can be in a block, and none can be: 0. */
+#define PLACES_OF_BLOCK (MaxHeapTuplesPerPage + 1)
+
+/* After so many failures a table is left alone until the next run. */
+#define MAX_FAILURES 100
+
+#define BATCH_SIZE 2000
 
 /* Something to do on one attached table, in batches. */
 typedef struct Job
@@ -59,12 +65,24 @@ typedef struct Job
 	TimestampTz now;			/* the instant as of which to apply */
 	int			batch_size;
 	TimestampTz stop_at;		/* in real time; infinity without a limit */
-	bool		commits;		/* called outside a transaction block */
+	MktWork    *work;
 	TimestampTz started_at;
 	int64		rows_done;
 	int64		rows_to_do;
 	int64		in_batch;
 } Job;
+
+/* A statement that updates contacts. */
+typedef struct Statement
+{
+	Oid			relid;
+	const char *query;
+	bool		has_condition;
+	int			nargs;
+	Oid		   *types;
+	Datum	   *values;
+	int64		rows;
+}			Statement;
 
 /* The accounts with something to do, in memory that outlives a batch. */
 typedef struct DueAccounts
@@ -80,11 +98,10 @@ typedef struct DueAccounts
 	int64		all_rows;		/* contacts of these accounts altogether */
 } DueAccounts;
 
-static void forget_parked(void);
 static bool start(FunctionCallInfo fcinfo);
 static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
 static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
-static void apply_all(bool commits, int batch_size, TimestampTz stop_at);
+static void apply_all(MktWork * work, int batch_size, TimestampTz stop_at);
 static void apply_table(Job *job);
 static DueAccounts *find_due(Job *job);
 static char *query_due(const char *counts);
@@ -93,34 +110,35 @@ static bool by_account_is_cheaper(Job *job, const MktAttachment *attachment,
 static bool has_account_index(const MktAttachment *attachment);
 static void apply_by_account(Job *job, const DueAccounts *due);
 static bool apply_accounts(Job *job, const DueAccounts *due, int first, int next);
+static bool apply_each(Job *job, const DueAccounts *due, int first, int next);
+static bool go_on(const Job *job);
 static void apply_by_block(Job *job);
 static void fold_due(Job *job, const DueAccounts *due);
 static void fill_table(Job *job);
 static char *condition_of(Oid contacts);
 static List *leaves(Oid contacts);
 static bool go_through(Job *job, Oid leaf, const char *query, bool until_done);
-static int64 execute(Oid relid, const char *query, bool has_condition, int nargs,
-					 Oid *types, Datum *values);
+static bool go_through_range(Job *job, Statement * statement, uint64 from,
+							 uint64 to);
+static bool execute(Job *job, Statement * statement);
+static void run_statement(void *arg);
 static char *update_to_non_marketing(const MktAttachment *attachment,
 									 Oid relid, const char *where,
 									 const char *limit);
 static bool end_batch(Job *job, int64 rows);
 static void report_progress(const Job *job);
 static void forget_progress(const Job *job);
-static void commit(bool commits);
-static bool is_there(const MktAttachedTable *table);
 
 PG_FUNCTION_INFO_V1(mkt_apply_updates);
 PG_FUNCTION_INFO_V1(mkt_fill_already_marketing);
-PG_FUNCTION_INFO_V1(mkt_run);
 
 /* CALL mkt.apply_updates(batch_size, time_limit) */
 Datum
 mkt_apply_updates(PG_FUNCTION_ARGS)
 {
-	bool		commits = start(fcinfo);
+	MktWork		work = {.commits = start(fcinfo)};
 
-	apply_all(commits, argument_batch_size(fcinfo, 0), argument_stop_at(fcinfo, 1));
+	apply_all(&work, argument_batch_size(fcinfo, 0), argument_stop_at(fcinfo, 1));
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -129,7 +147,7 @@ mkt_apply_updates(PG_FUNCTION_ARGS)
 Datum
 mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 {
-	bool		commits = start(fcinfo);
+	MktWork		work = {.commits = start(fcinfo)};
 	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	ListCell   *cell;
 
@@ -145,7 +163,7 @@ mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 			.table = *(MktAttachedTable *) lfirst(cell),
 			.batch_size = argument_batch_size(fcinfo, 1),
 			.stop_at = DT_NOEND,
-			.commits = commits
+			.work = &work
 		};
 
 		if (job.table.contacts == contacts && !job.table.filled)
@@ -155,69 +173,33 @@ mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* CALL mkt.run(): everything that is due. */
-Datum
-mkt_run(PG_FUNCTION_ARGS)
+/* For mkt.run(): applies what is due in one table. */
+void
+mkt_apply_table(const MktAttachedTable *table, MktWork * work)
 {
-	bool		commits = start(fcinfo);
-	List	   *tables = mkt_attachment_list();
-	ListCell   *cell;
+	Job			job = {
+		.table = *table,
+		.now = mkt_now(),
+		.batch_size = BATCH_SIZE,
+		.stop_at = DT_NOEND,
+		.work = work
+	};
 
-	foreach(cell, tables)
-	{
-		Job			job = {
-			.table = *(MktAttachedTable *) lfirst(cell),
-			.batch_size = argument_batch_size(fcinfo, -1),
-			.stop_at = DT_NOEND,
-			.commits = commits
-		};
-
-		if (!is_there(&job.table))
-			continue;
-		if (!job.table.counted)
-		{
-			mkt_verify_count(&job.table);
-			commit(commits);
-		}
-		if (!job.table.filled)
-			fill_table(&job);
-		mkt_satellite_extend(&job.table, mkt_now());
-		mkt_satellite_extend(&job.table, mkt_now() + PARTITION_AHEAD);
-		mkt_satellite_expire(&job.table);
-		commit(commits);
-	}
-	apply_all(commits, argument_batch_size(fcinfo, -1), DT_NOEND);
-	mkt_watch_run(commits, commit);
-	forget_parked();
-	mkt_batch_fold();
-	commit(commits);
-	foreach(cell, tables)
-	{
-		MktAttachedTable *table = lfirst(cell);
-		MktRights	rights;
-
-		if (!is_there(table))
-			continue;
-		rights = mkt_act_as(mkt_extension_owner());
-		SPI_execute_with_args("SELECT mkt.fold_counts($1)", 1, (Oid[]) {OIDOID},
-							  (Datum[]) {ObjectIdGetDatum(table->count_table)},
-							  NULL, false, 0);
-		mkt_act_again_as(rights);
-		commit(commits);
-	}
-	SPI_finish();
-	PG_RETURN_VOID();
+	apply_table(&job);
 }
 
-/* Those that were parked and are marketing now, or gone, wait no longer. */
-static void
-forget_parked(void)
+/* For mkt.run(): sets those that already are marketing, after mkt.attach(). */
+void
+mkt_apply_fill(const MktAttachedTable *table, MktWork * work)
 {
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	Job			job = {
+		.table = *table,
+		.batch_size = BATCH_SIZE,
+		.stop_at = DT_NOEND,
+		.work = work
+	};
 
-	mkt_query_run("DELETE FROM mkt.parked_contact AS p WHERE NOT EXISTS ("
-				  "SELECT FROM mkt.parked AS w WHERE w.contacts::oid = p.contacts::oid AND w.key = p.key)");
-	mkt_act_again_as(rights);
+	fill_table(&job);
 }
 
 /* Connects, and tells whether batches may be transactions of their own. */
@@ -238,7 +220,7 @@ start(FunctionCallInfo fcinfo)
 static int
 argument_batch_size(FunctionCallInfo fcinfo, int argno)
 {
-	int			batch_size = argno < 0 || PG_ARGISNULL(argno) ? 2000 :
+	int			batch_size = PG_ARGISNULL(argno) ? BATCH_SIZE :
 	PG_GETARG_INT32(argno);
 
 	if (batch_size < 1)
@@ -259,7 +241,7 @@ argument_stop_at(FunctionCallInfo fcinfo, int argno)
 }
 
 static void
-apply_all(bool commits, int batch_size, TimestampTz stop_at)
+apply_all(MktWork * work, int batch_size, TimestampTz stop_at)
 {
 	ListCell   *cell;
 
@@ -270,10 +252,10 @@ apply_all(bool commits, int batch_size, TimestampTz stop_at)
 			.now = mkt_now(),
 			.batch_size = batch_size,
 			.stop_at = stop_at,
-			.commits = commits
+			.work = work
 		};
 
-		if (is_there(&job.table))
+		if (mkt_apply_is_there(&job.table))
 			apply_table(&job);
 		if (GetCurrentTimestamp() >= stop_at)
 			break;
@@ -295,7 +277,7 @@ apply_table(Job *job)
 		else
 			apply_by_block(job);
 		forget_progress(job);
-		commit(job->commits);
+		mkt_work_commit(job->work);
 	}
 	fold_due(job, due);
 }
@@ -453,7 +435,7 @@ apply_accounts(Job *job, const DueAccounts *due, int first, int next)
 	};
 	const char *column = mkt_attachment_column(attachment, attachment->account);
 	char	   *where;
-	int64		rows;
+	Statement	statement = {.relid = job->table.contacts,.types = types,.values = values};
 
 	if (due->isnull[first])
 		where = psprintf("%s IS NULL", column);
@@ -473,16 +455,34 @@ apply_accounts(Job *job, const DueAccounts *due, int first, int next)
 													by_value, align));
 		where = psprintf("%s OPERATOR(pg_catalog.=) ANY ($3)", column);
 	}
+	statement.query = update_to_non_marketing(attachment, job->table.contacts, where, "LIMIT $2");
+	statement.nargs = due->isnull[first] ? 2 : 3;
 	do
 	{
-		rows = execute(job->table.contacts,
-					   update_to_non_marketing(attachment, job->table.contacts, where,
-											   "LIMIT $2"),
-					   false, due->isnull[first] ? 2 : 3, types, values);
-		if (!end_batch(job, rows))
+		if (!execute(job, &statement))
+			return next == first + 1 ? go_on(job) : apply_each(job, due, first, next);
+		if (!end_batch(job, statement.rows))
 			return false;
-	} while (rows == job->batch_size);
+	} while (statement.rows == job->batch_size);
 	return true;
+}
+
+/* One of these accounts cannot be brought up to date: the others can. */
+static bool
+apply_each(Job *job, const DueAccounts *due, int first, int next)
+{
+	job->work->failures--;		/* it is not known yet how many there are */
+	for (int i = first; i < next; i++)
+		if (due->account_rows[i] > 0 && !apply_accounts(job, due, i, i + 1))
+			return false;
+	return true;
+}
+
+/* Where everything fails it is no use to try all of it. */
+static bool
+go_on(const Job *job)
+{
+	return job->work->failures < MAX_FAILURES;
 }
 
 /* The whole table, one range of blocks after the other. */
@@ -513,7 +513,7 @@ fold_due(Job *job, const DueAccounts *due)
 
 		mkt_count_fold(job->table.count_table, n, due->name + first,
 					   due->isnull + first, due->account + first);
-		commit(job->commits);
+		mkt_work_commit(job->work);
 	}
 }
 
@@ -525,6 +525,7 @@ static void
 fill_table(Job *job)
 {
 	char	   *condition = condition_of(job->table.contacts);
+	int64		failures = job->work->failures;
 	MktRights	rights;
 	ListCell   *cell;
 
@@ -545,13 +546,15 @@ fill_table(Job *job)
 
 		go_through(job, leaf, query, false);
 	}
+	if (job->work->failures > failures)
+		return;					/* once more next time */
 	rights = mkt_act_as(mkt_extension_owner());
 	SPI_execute_with_args("UPDATE mkt.attachment SET filled = true WHERE contacts OPERATOR(pg_catalog.=) $1",
 						  1, (Oid[]) {OIDOID},
 						  (Datum[]) {ObjectIdGetDatum(job->table.contacts)},
 						  NULL, false, 0);
 	mkt_act_again_as(rights);
-	commit(job->commits);
+	mkt_work_commit(job->work);
 }
 
 static char *
@@ -592,34 +595,63 @@ static bool
 go_through(Job *job, Oid leaf, const char *query, bool until_done)
 {
 	Relation	rel = try_relation_open(leaf, AccessShareLock);
-	BlockNumber nblocks;
-	BlockNumber step;
-	double		density;
-	Oid			types[] = {TIMESTAMPTZOID, TIDOID, TIDOID};
-	ItemPointerData from;
-	ItemPointerData to;
-	Datum		values[] = {
-		TimestampTzGetDatum(job->now), PointerGetDatum(&from), PointerGetDatum(&to)
+	Statement	statement = {
+		.relid = leaf,.query = query,.has_condition = !until_done
 	};
+	uint64		places;
+	uint64		step;
+	double		density;
 
 	if (rel == NULL)
 		return true;
-	nblocks = RelationGetNumberOfBlocks(rel);
+	places = (uint64) RelationGetNumberOfBlocks(rel) * PLACES_OF_BLOCK;
 	density = rel->rd_rel->relpages > 0 && rel->rd_rel->reltuples > 0 ?
 		rel->rd_rel->reltuples / rel->rd_rel->relpages : 50;
-	step = Max(1, job->batch_size / Max(density, 1));
+	step = (uint64) Max(1, job->batch_size / Max(density, 1)) * PLACES_OF_BLOCK;
 	relation_close(rel, AccessShareLock);
 
-	for (BlockNumber block = 0; block < nblocks; block += Min(step, nblocks - block))
+	for (uint64 place = 0; place < places; place += step)
 	{
-		ItemPointerSet(&from, block, 0);
-		ItemPointerSet(&to, block + Min(step, nblocks - block), 0);
-		if (!end_batch(job, execute(leaf, query, !until_done, lengthof(types), types, values)))
+		if (!go_through_range(job, &statement, place, Min(place + step, places)))
 			return false;
 		if (until_done && job->rows_done >= job->rows_to_do)
 			return false;
 	}
 	return true;
+}
+
+/* A range that fails is halved, down to the contact that is the reason. */
+static bool
+go_through_range(Job *job, Statement * statement, uint64 from, uint64 to)
+{
+	uint64		middle = from + (to - from) / 2;
+	ItemPointerData first;
+	ItemPointerData last;
+
+	/* a block boundary is as good, and nearer to what is read at once */
+	if (middle - from >= PLACES_OF_BLOCK)
+		middle -= middle % PLACES_OF_BLOCK;
+	ItemPointerSet(&first, from / PLACES_OF_BLOCK, from % PLACES_OF_BLOCK);
+	ItemPointerSet(&last, to / PLACES_OF_BLOCK, to % PLACES_OF_BLOCK);
+	statement->nargs = 3;
+	statement->types = (Oid[]) {TIMESTAMPTZOID, TIDOID, TIDOID};
+	statement->values = (Datum[]) {
+								   TimestampTzGetDatum(job->now), PointerGetDatum(&first), PointerGetDatum(&last)
+		};
+	if (execute(job, statement))
+		return end_batch(job, statement->rows);
+	if (to - from == 1)
+		return go_on(job);
+	job->work->failures--;		/* it is not known yet how many there are */
+	return go_through_range(job, statement, from, middle) &&
+		go_through_range(job, statement, middle, to);
+}
+
+/* False when it failed and others may go on. */
+static bool
+execute(Job *job, Statement * statement)
+{
+	return mkt_work_step(job->work, run_statement, statement);
 }
 
 /*
@@ -628,21 +660,22 @@ go_through(Job *job, Oid leaf, const char *query, bool until_done)
  * them keeps his, which the table's triggers may rely on.  A condition was
  * written for a search path of its own.
  */
-static int64
-execute(Oid relid, const char *query, bool has_condition, int nargs, Oid *types,
-		Datum *values)
+static void
+run_statement(void *arg)
 {
-	Oid			owner = mkt_owner_of(relid);
-	bool		trusted = !has_condition && has_privs_of_role(GetUserId(), owner);
+	Statement  *statement = arg;
+	Oid			owner = mkt_owner_of(statement->relid);
+	bool		trusted = !statement->has_condition && has_privs_of_role(GetUserId(), owner);
 	int			nestlevel = trusted ? 0 : mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(owner);
 
-	if (SPI_execute_with_args(query, nargs, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_with_args(statement->query, statement->nargs, statement->types,
+							  statement->values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update contacts");
 	mkt_act_again_as(rights);
 	if (!trusted)
 		AtEOXact_GUC(true, nestlevel);
-	return SPI_processed;
+	statement->rows = SPI_processed;
 }
 
 /*
@@ -672,13 +705,14 @@ static bool
 end_batch(Job *job, int64 rows)
 {
 	job->rows_done += rows;
+	job->work->done += rows;
 	job->in_batch += rows;
 	CHECK_FOR_INTERRUPTS();
 	if (job->in_batch >= job->batch_size)
 	{
 		job->in_batch = 0;
 		report_progress(job);
-		commit(job->commits);
+		mkt_work_commit(job->work);
 	}
 	return GetCurrentTimestamp() < job->stop_at;
 }
@@ -689,7 +723,7 @@ report_progress(const Job *job)
 {
 	MktRights	rights;
 
-	if (!job->commits || job->started_at == 0)
+	if (!job->work->commits || job->started_at == 0)
 		return;
 	rights = mkt_act_as(mkt_extension_owner());
 	SPI_execute_with_args("SELECT mkt.report_progress($1, $2, $3, $4)", 4,
@@ -707,7 +741,7 @@ forget_progress(const Job *job)
 {
 	MktRights	rights;
 
-	if (!job->commits)
+	if (!job->work->commits)
 		return;
 	rights = mkt_act_as(mkt_extension_owner());
 	SPI_execute("DELETE FROM mkt.apply_run WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
@@ -715,18 +749,9 @@ forget_progress(const Job *job)
 	mkt_act_again_as(rights);
 }
 
-static void
-commit(bool commits)
-{
-	if (commits)
-		SPI_commit();
-	else
-		CommandCounterIncrement();
-}
-
 /* Whether a table that was attached when the run began still is. */
-static bool
-is_there(const MktAttachedTable *table)
+bool
+mkt_apply_is_there(const MktAttachedTable *table)
 {
 	return get_rel_name(table->contacts) != NULL &&
 		get_rel_name(table->count_table) != NULL &&

@@ -232,6 +232,10 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 	mkt_query_run("WITH gone AS (DELETE FROM mkt.list AS l "
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.contacts) RETURNING l.list) "
 				  "DELETE FROM mkt.list_member AS m USING gone WHERE m.list = gone.list");
+	mkt_query_run("WITH gone AS (DELETE FROM mkt.review AS r "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = r.contacts) RETURNING r.review), "
+				  "steps AS (DELETE FROM mkt.review_step AS s USING gone WHERE s.review = gone.review) "
+				  "DELETE FROM mkt.review_contact AS s USING gone WHERE s.review = gone.review");
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -38,5 +38,7 @@
 #define ERRCODE_MKT_CONTACT_LIMIT			MAKE_SQLSTATE('M','K','0','1','5')
 /* rule B4: a downgrade was requested too late for the renewal */
 #define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
+/* a review has been applied or abandoned */
+#define ERRCODE_MKT_REVIEW_CLOSED			MAKE_SQLSTATE('M','K','0','1','8')
 
 #endif							/* MKT_ERRORS_H */

@@ -7,6 +7,7 @@
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
  *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
+ *	2 work.c						scheduled work in steps
  *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
@@ -14,13 +15,15 @@
  *	3 limit.c watch.c				accounts with a maximum, or a tier
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
  *	4 key.c condition.c tool_use.c	contacts named by key; who may reach them
- *	4 filter.c selection.c			contacts chosen by JSON
+ *	4 filter.c selection.c choice.c	contacts chosen by what they are
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
  *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
- *	7 init.c						_PG_init
+ *	7 review.c						bulk changes in steps
+ *	7 run.c schedule.c				everything that is due, and when
+ *	8 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -427,11 +430,27 @@ extern int64 mkt_limit_places(const char *account, int64 billable, int64 asked);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
 
+/* ---- work.c: scheduled work in steps ---- */
+
+typedef struct MktWork
+{
+	bool		commits;		/* called outside a transaction block */
+	bool		catches;		/* steps may fail */
+	MemoryContext context;		/* that lives as long */
+	int64		done;
+	int64		failures;
+	char	   *error;			/* of the first one */
+	int			sqlstate;
+}			MktWork;
+
+extern bool mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg);
+extern void mkt_work_commit(const MktWork * work);
+
 /* ---- watch.c: tiers and notices ---- */
 
 extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
-extern void mkt_watch_run(bool commits, void (*commit) (bool commits));
+extern void mkt_watch_run(MktWork * work);
 extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */
@@ -530,6 +549,9 @@ extern void mkt_selection_narrow(MktFilter *filter,
 extern void mkt_selection_match_keys(MktFilter *filter,
 									 const MktAttachment *attachment,
 									 Datum keys);
+extern Datum mkt_selection_keys(const MktAttachment *attachment,
+								const MktFilter *filter,
+								const char *condition);
 extern void mkt_selection_return_keys(FunctionCallInfo fcinfo,
 									  const MktAttachment *attachment,
 									  const MktFilter *filter);
@@ -547,6 +569,34 @@ extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
 extern MktFilter *mkt_list_find(const MktAttachment *attachment,
 								const char *account, const char *name,
 								int first_param);
+
+/* ---- choice.c: contacts chosen in one of several ways ---- */
+
+/* The arguments that say how, one after the other. */
+enum
+{
+	MKT_CHOICE_FILTER, MKT_CHOICE_SAVED, MKT_CHOICE_LIST, MKT_CHOICE_QUERY,
+	MKT_CHOICES
+};
+
+extern ArrayType *mkt_choice_keys(FunctionCallInfo fcinfo, int first,
+								  const MktAttachment *attachment,
+								  const char *account);
+extern MktFilter *mkt_choice_saved(const MktAttachment *attachment,
+								   const char *account, const char *name);
+
+/* ---- set_status.c ---- */
+
+extern int64 mkt_set_non_marketing_as(const char *action,
+									  MktAttachment *attachment,
+									  ArrayType *keys, Datum account,
+									  const int64 *expected, int64 *outcome);
+
+/* ---- apply.c ---- */
+
+extern void mkt_apply_table(const MktAttachedTable *table, MktWork * work);
+extern void mkt_apply_fill(const MktAttachedTable *table, MktWork * work);
+extern bool mkt_apply_is_there(const MktAttachedTable *table);
 
 /* ---- verify.c: recounting ---- */
 

@@ -67,7 +67,10 @@ typedef struct Line
 } Line;
 
 static Datum preview(FunctionCallInfo fcinfo, Call *call);
+static Datum preview_chosen(FunctionCallInfo fcinfo, Call *call);
+static void return_preview(FunctionCallInfo fcinfo, Call *call);
 static List *make_lines(const Call *call);
+static void name_account(const Call *call, List **lines);
 static void read_states(const Call *call);
 static char *build_query(const Call *call);
 static const char *visible_contacts(const MktAttachment *attachment);
@@ -81,6 +84,8 @@ static void return_lines(FunctionCallInfo fcinfo, List *lines);
 
 PG_FUNCTION_INFO_V1(mkt_preview_set_marketing);
 PG_FUNCTION_INFO_V1(mkt_preview_set_non_marketing);
+PG_FUNCTION_INFO_V1(mkt_preview_set_marketing_chosen);
+PG_FUNCTION_INFO_V1(mkt_preview_set_non_marketing_chosen);
 
 /* mkt.preview_set_marketing(contacts, keys, account) */
 Datum
@@ -107,8 +112,6 @@ mkt_preview_set_non_marketing(PG_FUNCTION_ARGS)
 static Datum
 preview(FunctionCallInfo fcinfo, Call *call)
 {
-	List	   *lines;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -121,6 +124,52 @@ preview(FunctionCallInfo fcinfo, Call *call)
 	call->now = mkt_now();
 	mkt_key_check_rights(call->attachment->contacts);
 	mkt_key_check(call->attachment, call->account != (Datum) 0);
+	return_preview(fcinfo, call);
+	return (Datum) 0;
+}
+
+/* mkt.preview_set_marketing(contacts, filter, saved_filter, list, query, account) */
+Datum
+mkt_preview_set_marketing_chosen(PG_FUNCTION_ARGS)
+{
+	Call		call = {.request = MKT_ASK_MARKETING};
+
+	return preview_chosen(fcinfo, &call);
+}
+
+/* mkt.preview_set_non_marketing(the same) */
+Datum
+mkt_preview_set_non_marketing_chosen(PG_FUNCTION_ARGS)
+{
+	Call		call = {.request = MKT_ASK_NON_MARKETING};
+
+	return preview_chosen(fcinfo, &call);
+}
+
+static Datum
+preview_chosen(FunctionCallInfo fcinfo, Call *call)
+{
+	const int	account = 1 + MKT_CHOICES;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("contacts must not be null"));
+	call->attachment = mkt_selection_attachment(PG_GETARG_OID(0));
+	call->account = PG_ARGISNULL(account) ? (Datum) 0 : PG_GETARG_DATUM(account);
+	call->now = mkt_now();
+	mkt_key_check_rights(call->attachment->contacts);
+	mkt_key_check(call->attachment, call->account != (Datum) 0);
+	call->keys = mkt_choice_keys(fcinfo, 1, call->attachment,
+								 call->account ? TextDatumGetCString(call->account) : NULL);
+	return_preview(fcinfo, call);
+	return (Datum) 0;
+}
+
+static void
+return_preview(FunctionCallInfo fcinfo, Call *call)
+{
+	List	   *lines;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
@@ -128,7 +177,6 @@ preview(FunctionCallInfo fcinfo, Call *call)
 	read_tiers(call, lines);
 	return_lines(fcinfo, lines);
 	SPI_finish();
-	return (Datum) 0;
 }
 
 /* Makes a line of each account's rows, which come one after the other. */
@@ -163,9 +211,31 @@ make_lines(const Call *call)
 			add_contacts(call, line, until, n);
 	}
 	SPI_freetuptable(states);
+	name_account(call, &lines);
 	foreach(cell, lines)
 		count_account(call, lfirst(cell));
 	return lines;
+}
+
+/* An account that the caller names has a line, even when none of its contacts is meant. */
+static void
+name_account(const Call *call, List **lines)
+{
+	char	   *account;
+	ListCell   *cell;
+
+	if (!call->account)
+		return;
+	account = TextDatumGetCString(call->account);
+	foreach(cell, *lines)
+	{
+		Line	   *line = lfirst(cell);
+
+		if (line->account && strcmp(line->account, account) == 0)
+			return;
+	}
+	*lines = lcons(new_line(call, account), *lines);
+	((Line *) linitial(*lines))->touched = true;
 }
 
 static void

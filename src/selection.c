@@ -109,6 +109,34 @@ mkt_selection_match_keys(MktFilter *filter, const MktAttachment *attachment,
 								 mkt_attachment_column(attachment, attachment->keys[0]), n);
 }
 
+/*
+ * The keys, as an array, of the contacts that a filter selects for the caller
+ * and that meet another condition, which is empty or begins with AND.
+ */
+Datum
+mkt_selection_keys(const MktAttachment *attachment, const MktFilter *filter,
+				   const char *condition)
+{
+	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
+	Oid			type = get_atttype(attachment->contacts, attachment->keys[0]);
+	Datum		keys;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute_with_args(psprintf("%s%s",
+									   mkt_selection_query(attachment, filter,
+														   psprintf("pg_catalog.array_agg(c.%s)", key)),
+									   condition),
+							  filter->nparams, filter->types, filter->values, NULL, true,
+							  0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run a filter");
+	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		keys = SPI_datumTransfer(keys, false, -1);
+	SPI_finish();
+	return isnull ? PointerGetDatum(construct_empty_array(type)) : keys;
+}
+
 /* The result of a function that returns keys as text. */
 void
 mkt_selection_return_keys(FunctionCallInfo fcinfo,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * set_status.c
  *	  mkt.set_marketing(), mkt.set_non_marketing() and mkt.record_activity(): many
- *	  contacts by key, with a report (rules T1, T2, F1, W1, W2).
+ *	  contacts at once, with a report (rules T1, T2, F1, W1, W2).
  *
  * One statement locks the contacts in the order of their keys, sees their
  * state, updates those that will change and counts the rest.  It runs with the
@@ -46,7 +46,9 @@ typedef struct Call
 } Call;
 
 static Datum set_status(FunctionCallInfo fcinfo, Call *call);
+static void set_chosen(FunctionCallInfo fcinfo, Call *call);
 static Datum argument(FunctionCallInfo fcinfo, int argno);
+static int64 run(Call *call);
 static void check_call(const Call *call);
 static void run_query(Call *call);
 static char *build_query(const Call *call);
@@ -56,6 +58,8 @@ static Datum report(FunctionCallInfo fcinfo, const Call *call, int64 batch);
 
 PG_FUNCTION_INFO_V1(mkt_set_marketing);
 PG_FUNCTION_INFO_V1(mkt_set_non_marketing);
+PG_FUNCTION_INFO_V1(mkt_set_marketing_chosen);
+PG_FUNCTION_INFO_V1(mkt_set_non_marketing_chosen);
 PG_FUNCTION_INFO_V1(mkt_record_activity);
 
 /* mkt.set_marketing(contacts, keys, account, expected, source_type, source_name) */
@@ -89,8 +93,6 @@ static Datum
 set_status(FunctionCallInfo fcinfo, Call *call)
 {
 	bool		activity = call->request == RECORD_ACTIVITY;
-	MktBatchCall before;
-	int64		batch;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -106,6 +108,79 @@ set_status(FunctionCallInfo fcinfo, Call *call)
 	call->source_type = argument(fcinfo, activity ? 2 : 4);
 	call->source_name = argument(fcinfo, activity ? 3 : 5);
 	check_call(call);
+	return report(fcinfo, call, run(call));
+}
+
+/* mkt.set_marketing(contacts, filter, saved_filter, list, query, account, expected, source_type, source_name) */
+Datum
+mkt_set_marketing_chosen(PG_FUNCTION_ARGS)
+{
+	Call		call = {.request = SET_MARKETING,.function = "set_marketing"};
+
+	set_chosen(fcinfo, &call);
+	return report(fcinfo, &call, run(&call));
+}
+
+/* mkt.set_non_marketing(the same) */
+Datum
+mkt_set_non_marketing_chosen(PG_FUNCTION_ARGS)
+{
+	Call		call = {.request = SET_NON_MARKETING,.function = "set_non_marketing"};
+
+	set_chosen(fcinfo, &call);
+	return report(fcinfo, &call, run(&call));
+}
+
+/* What is asked of contacts that are not named by key. */
+static void
+set_chosen(FunctionCallInfo fcinfo, Call *call)
+{
+	const int	account = 1 + MKT_CHOICES;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("contacts must not be null"));
+	call->attachment = mkt_selection_attachment(PG_GETARG_OID(0));
+	call->account = argument(fcinfo, account);
+	call->has_expected = !PG_ARGISNULL(account + 1);
+	call->expected = argument(fcinfo, account + 1);
+	call->source_type = argument(fcinfo, account + 2);
+	call->source_name = argument(fcinfo, account + 3);
+	check_call(call);
+	call->keys = mkt_choice_keys(fcinfo, 1, call->attachment,
+								 call->account ? TextDatumGetCString(call->account) : NULL);
+}
+
+/* For those who know the keys: what became of them, and the batch. */
+int64
+mkt_set_non_marketing_as(const char *action, MktAttachment *attachment,
+						 ArrayType *keys, Datum account, const int64 *expected,
+						 int64 *outcome)
+{
+	Call		call = {
+		.request = SET_NON_MARKETING,
+		.function = action,
+		.attachment = attachment,
+		.keys = keys,
+		.account = account,
+		.has_expected = expected != NULL,
+		.expected = expected ? Int64GetDatum(*expected) : (Datum) 0
+	};
+	int64		batch;
+
+	check_call(&call);
+	batch = run(&call);
+	memcpy(outcome, call.outcome, sizeof(call.outcome));
+	return batch;
+}
+
+/* Does it, in a batch of its own or that of the session's label. */
+static int64
+run(Call *call)
+{
+	MktBatchCall before;
+	int64		batch;
 
 	SPI_connect();
 	before = mkt_batch_begin(call->attachment->contacts, true, &batch);
@@ -122,7 +197,7 @@ set_status(FunctionCallInfo fcinfo, Call *call)
 	mkt_batch_report(batch, call->attachment->contacts, true, call->function, call->outcome,
 					 call->source_type, call->source_name);
 	SPI_finish();
-	return report(fcinfo, call, batch);
+	return batch;
 }
 
 static Datum

@@ -111,7 +111,7 @@ typedef struct Changed
 	uint32		lock;
 	char	   *old_name;		/* NULL: it has the same */
 	char	   *from_edition;	/* NULL: it had none */
-	HeapTuple	before;			/* by which it is renewed; NULL: it need not be */
+	HeapTuple	before;			/* what it is renewed by; NULL: nothing */
 	bool		restarts;		/* it has another edition */
 	bool		redates;		/* and other dates */
 } Changed;
@@ -165,6 +165,8 @@ static void rename_rows(const Changed *changed, int n);
 static void renew_by(const Changed *change, TupleDesc desc);
 static void redate(const Changed *changed, int n);
 static void start(const Changed *changed, int n);
+static void spare_and_notify(void *arg);
+static void catch_up(void *arg);
 static List *accounts_due(void);
 static uint32 lock_of(const char *account);
 static void lock_account(const char *account);
@@ -632,6 +634,8 @@ start(const Changed *changed, int n)
 	Datum	   *counts = palloc(n * sizeof(Datum));
 	Datum	   *editions = palloc0(n * sizeof(Datum));
 	bool	   *none = palloc(n * sizeof(bool));
+	Datum		values[4];
+	int			first = 1;
 	int			count = 0;
 
 	for (int i = 0; i < n; i++)
@@ -651,13 +655,14 @@ start(const Changed *changed, int n)
 	}
 	if (count == 0)
 		return;
-	call("SELECT mkt.start_tiers($1, $2, $3, $4)", 4, (Oid[]) {TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8OID},
-		 (Datum[]) {
-			 text_array(accounts, count),
-			 PointerGetDatum(construct_array(counts, count, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-			 PointerGetDatum(construct_md_array(editions, none, 1, &count, (int[]) {1}, TEXTOID, -1, false,
-												TYPALIGN_INT)),
-			 Int64GetDatum(NEAR)});
+	values[0] = text_array(accounts, count);
+	values[1] = PointerGetDatum(construct_array(counts, count, INT8OID, 8, FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[2] = PointerGetDatum(construct_md_array(editions, none, 1, &count, &first, TEXTOID,
+												   -1, false, TYPALIGN_INT));
+	values[3] = Int64GetDatum(NEAR);
+	call("SELECT mkt.start_tiers($1, $2, $3, $4)", 4,
+		 (Oid[]) {TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8OID}, values);
 }
 
 static Datum
@@ -680,26 +685,40 @@ text_in(TupleTableSlot *slot, int column)
  * does what nobody has done: renewals, and crossings without a transaction.
  */
 void
-mkt_watch_run(bool commits, void (*commit) (bool commits))
+mkt_watch_run(MktWork * work)
 {
 	ListCell   *cell;
 
-	call("SELECT mkt.unwatch_far($1)", 1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(NEAR)});
-	call("SELECT mkt.notify_late()", 0, NULL, NULL);
-	commit(commits);
+	mkt_work_step(work, spare_and_notify, NULL);
+	mkt_work_commit(work);
 	foreach(cell, accounts_due())
 	{
-		char	   *account = lfirst(cell);
-		int64		billable;
-		int64		total;
-
-		lock_account(account);
-		renew(account);
-		mkt_count_now(account, mkt_now(), &billable, &total, NULL);
-		call("SELECT mkt.catch_up($1, $2, $3)", 3, (Oid[]) {TEXTOID, INT8OID, INT8OID},
-			 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
-		commit(commits);
+		if (mkt_work_step(work, catch_up, lfirst(cell)))
+			work->done++;
+		mkt_work_commit(work);
 	}
+}
+
+static void
+spare_and_notify(void *arg)
+{
+	call("SELECT mkt.unwatch_far($1)", 1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(NEAR)});
+	call("SELECT mkt.notify_late()", 0, NULL, NULL);
+}
+
+/* An account of accounts_due(). */
+static void
+catch_up(void *arg)
+{
+	char	   *account = arg;
+	int64		billable;
+	int64		total;
+
+	lock_account(account);
+	renew(account);
+	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
+	call("SELECT mkt.catch_up($1, $2, $3)", 3, (Oid[]) {TEXTOID, INT8OID, INT8OID},
+		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 }
 
 static List *

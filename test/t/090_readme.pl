@@ -52,7 +52,7 @@ sub test_examples
 {
 	my ($server, $text) = @_;
 	my @all = examples($text);
-	my @examples = grep { has_pg_cron() || $_->{sql} !~ /\bcron\./ } @all;
+	my @examples = grep { has_pg_cron() || $_->{sql} !~ /\bpg_cron\b|\bcron\./ } @all;
 	my $script = join('', map { "\\echo -- example $_\n$examples[$_]{sql}" } 0 .. $#examples);
 	my $output = '';
 

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ * work.c
+ *	  Scheduled work in steps, of which one may fail without the others.
+ *
+ * Between steps the work commits, where it is called outside a transaction
+ * block.  A step that fails is rolled back and noted; whoever calls a step by
+ * hand has its error instead.  To be cancelled ends the work.
+ *-------------------------------------------------------------------------
+ */
+#include "mktcontacts.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* A step that waits longer for a lock fails, so that the others have their turn. */
+#define LOCK_TIMEOUT "10s"
+
+static void note(MktWork * work, ErrorData *error);
+
+/* Runs a step; false when it failed and others may go on. */
+bool
+mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	if (!work->catches)
+	{
+		step(arg);
+		return true;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		if (LockTimeout == 0)
+			set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							  GUC_ACTION_LOCAL, true, 0, false);
+		step(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error)
+		note(work, error);
+	return error == NULL;
+}
+
+static void
+note(MktWork * work, ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	if (work->failures++ > 0)
+		return;
+	work->error = MemoryContextStrdup(work->context, error->message);
+	work->sqlstate = error->sqlerrcode;
+}
+
+void
+mkt_work_commit(const MktWork * work)
+{
+	if (work->commits)
+		SPI_commit();
+	else
+		CommandCounterIncrement();
+}
