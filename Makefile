@@ -72,5 +72,5 @@ indent-check:
 # their conditionals make possible one is looked at, for the others are of other compilers and machines.
 cppcheck: HEADERS_DIR = $(shell $(PG_CONFIG) --includedir-server)
 cppcheck:
-	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c99 --inline-suppr \
+	cppcheck -j 2 --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c99 --inline-suppr \
 	  -I $(HEADERS_DIR) --suppress='*:$(HEADERS_DIR)/*' --max-configs=1 --suppress=toomanyconfigs src

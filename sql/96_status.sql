@@ -94,9 +94,13 @@ BEGIN ATOMIC
 		SELECT 9, 'open reviews', CASE WHEN v.reviews > 0 THEN format('%s, the oldest of %s', v.reviews, date_trunc('second', v.since)) ELSE '0' END,
 			CASE WHEN v.reviews > 0 THEN 'SELECT * FROM mkt.review WHERE state = ''open'';' END
 		FROM (SELECT count(*) AS reviews, min(opened_at) AS since FROM mkt.review WHERE state = 'open') AS v
+	UNION ALL
+		SELECT 10, 'workflows', format('%s on, %s held', w.on_now, w.held),
+			CASE WHEN w.held > 0 THEN 'SELECT workflow, account, name, held_because FROM mkt.workflow WHERE state = ''held'';' END
+		FROM (SELECT count(*) FILTER (WHERE state = 'on') AS on_now, count(*) FILTER (WHERE state = 'held') AS held FROM mkt.workflow) AS w
 	) AS s
 	ORDER BY s.page_order, s.item;
 END;
 REVOKE ALL ON FUNCTION mkt.status() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.status() IS
-'One page for the administrator: the version, attached tables and their triggers, the counts, the last mkt.run() and how late what is due is, notices, parked contacts, reviews. to_type is what to type about it, and null where nothing is to do. Reads all counts.';
+'One page for the administrator: the version, attached tables and their triggers, the counts, the last mkt.run() and how late what is due is, notices, parked contacts, reviews, workflows. to_type is what to type about it, and null where nothing is to do. Reads all counts.';

@@ -82,7 +82,7 @@ typedef struct Statement
 	Oid		   *types;
 	Datum	   *values;
 	int64		rows;
-}			Statement;
+} Statement;
 
 /* The accounts with something to do, in memory that outlives a batch. */
 typedef struct DueAccounts
@@ -101,7 +101,7 @@ typedef struct DueAccounts
 static bool start(FunctionCallInfo fcinfo);
 static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
 static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
-static void apply_all(MktWork * work, int batch_size, TimestampTz stop_at);
+static void apply_all(MktWork *work, int batch_size, TimestampTz stop_at);
 static void apply_table(Job *job);
 static DueAccounts *find_due(Job *job);
 static char *query_due(const char *counts);
@@ -118,9 +118,9 @@ static void fill_table(Job *job);
 static char *condition_of(Oid contacts);
 static List *leaves(Oid contacts);
 static bool go_through(Job *job, Oid leaf, const char *query, bool until_done);
-static bool go_through_range(Job *job, Statement * statement, uint64 from,
+static bool go_through_range(Job *job, Statement *statement, uint64 from,
 							 uint64 to);
-static bool execute(Job *job, Statement * statement);
+static bool execute(Job *job, Statement *statement);
 static void run_statement(void *arg);
 static char *update_to_non_marketing(const MktAttachment *attachment,
 									 Oid relid, const char *where,
@@ -175,7 +175,7 @@ mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 
 /* For mkt.run(): applies what is due in one table. */
 void
-mkt_apply_table(const MktAttachedTable *table, MktWork * work)
+mkt_apply_table(const MktAttachedTable *table, MktWork *work)
 {
 	Job			job = {
 		.table = *table,
@@ -190,7 +190,7 @@ mkt_apply_table(const MktAttachedTable *table, MktWork * work)
 
 /* For mkt.run(): sets those that already are marketing, after mkt.attach(). */
 void
-mkt_apply_fill(const MktAttachedTable *table, MktWork * work)
+mkt_apply_fill(const MktAttachedTable *table, MktWork *work)
 {
 	Job			job = {
 		.table = *table,
@@ -241,7 +241,7 @@ argument_stop_at(FunctionCallInfo fcinfo, int argno)
 }
 
 static void
-apply_all(MktWork * work, int batch_size, TimestampTz stop_at)
+apply_all(MktWork *work, int batch_size, TimestampTz stop_at)
 {
 	ListCell   *cell;
 
@@ -622,7 +622,7 @@ go_through(Job *job, Oid leaf, const char *query, bool until_done)
 
 /* A range that fails is halved, down to the contact that is the reason. */
 static bool
-go_through_range(Job *job, Statement * statement, uint64 from, uint64 to)
+go_through_range(Job *job, Statement *statement, uint64 from, uint64 to)
 {
 	uint64		middle = from + (to - from) / 2;
 	ItemPointerData first;
@@ -649,7 +649,7 @@ go_through_range(Job *job, Statement * statement, uint64 from, uint64 to)
 
 /* False when it failed and others may go on. */
 static bool
-execute(Job *job, Statement * statement)
+execute(Job *job, Statement *statement)
 {
 	return mkt_work_step(job->work, run_statement, statement);
 }

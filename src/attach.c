@@ -86,6 +86,7 @@ static const char *const triggers[] = {
 	MKT_TRIGGER_TRUNCATE
 };
 
+static void tell_of_history(const MktAttachedTable *table, const char *name);
 static void forget_attachment(const MktAttachedTable *table);
 static Relation open_contacts(Oid contacts);
 static void read_arguments(FunctionCallInfo fcinfo, Attach *attach);
@@ -192,6 +193,7 @@ mkt_detach(PG_FUNCTION_ARGS)
 
 	mkt_count_forget(table->count_table);
 	SPI_connect();
+	tell_of_history(table, name);
 	mkt_restrict_end(contacts);
 	for (size_t i = 0; i < lengthof(triggers); i++)
 		mkt_query_run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
@@ -200,6 +202,19 @@ mkt_detach(PG_FUNCTION_ARGS)
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(contacts);
 	PG_RETURN_VOID();
+}
+
+/* What a detach ends for ever is not ended silently. */
+static void
+tell_of_history(const MktAttachedTable *table, const char *name)
+{
+	char	   *history = mkt_qualified_name(table->history);
+
+	if (mkt_run_as_extension(psprintf("SELECT FROM %s LIMIT 1", history), 0, NULL, NULL,
+							 NULL) == SPI_OK_SELECT && SPI_processed > 0)
+		ereport(NOTICE,
+				errmsg("the history of table %s is dropped", name),
+				errhint("Roll back, and copy %s first, to keep it.", history));
 }
 
 /*
@@ -236,6 +251,11 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = r.contacts) RETURNING r.review), "
 				  "steps AS (DELETE FROM mkt.review_step AS s USING gone WHERE s.review = gone.review) "
 				  "DELETE FROM mkt.review_contact AS s USING gone WHERE s.review = gone.review");
+	mkt_query_run("WITH gone AS (DELETE FROM mkt.workflow AS w "
+				  "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = w.contacts) RETURNING w.workflow), "
+				  "attempts AS (DELETE FROM mkt.workflow_attempt AS a USING gone WHERE a.workflow = gone.workflow), "
+				  "notices AS (DELETE FROM mkt.workflow_notice AS n USING gone WHERE n.workflow = gone.workflow) "
+				  "DELETE FROM mkt.enrollment AS e USING gone WHERE e.workflow = gone.workflow");
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -17,6 +17,8 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -27,6 +29,8 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* A contact's marketing columns and account, as one version of it has them. */
@@ -44,12 +48,13 @@ typedef struct Contact
 
 static const MktSource no_source = {.type_null = true,.name_null = true};
 
-/* The contact of a partition that was updated last. */
+/* The row of a partition that was updated last, and the key that it got. */
 static struct
 {
 	Oid			contacts;
+	Oid			relid;
+	ItemPointerData place;
 	LocalTransactionId transaction;
-	CommandId	command;
 	uint32		key;
 }			last_updated;
 
@@ -60,9 +65,13 @@ static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 static void count_move(const MktAttachment *attachment, Datum account, bool isnull,
 					   TimestampTz was, TimestampTz until);
 static void count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
-						 const Contact *contact, const MktSource *source);
-static void count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+						 const Contact *contact, const MktSource *source,
+						 CommandId command);
+static void count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *contact);
+static bool is_heap_partition(const TriggerData *trigger);
+static CommandId inserting_command(const TriggerData *trigger);
+static CommandId moving_command(const TriggerData *trigger);
 static void count_update(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *before, const Contact *after,
 						 const MktSource *source);
@@ -70,6 +79,7 @@ static MktSource row_source(const MktAttachment *attachment, TupleTableSlot *slo
 static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
 static bool is_moving(const MktAttachment *attachment, TupleTableSlot *slot);
+static bool has_left(void);
 static uint32 hash_key(const MktAttachment *attachment, TupleTableSlot *slot);
 static bool created_as_marketing(const MktAttachment *attachment,
 								 const Contact *contact, const MktSource *source);
@@ -129,8 +139,9 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
+		last_updated.relid = attachment->relid;
+		last_updated.place = trigger->tg_trigtuple->t_self;
 		last_updated.transaction = mkt_local_transaction();
-		last_updated.command = GetCurrentCommandId(false);
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
 	return PointerGetDatum(update_contact(trigger, attachment));
@@ -155,10 +166,11 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 	{
 		MktSource	source = row_source(attachment, trigger->tg_trigslot);
 
-		count_insert(attachment, trigger->tg_trigslot, &contact, &source);
+		count_insert(attachment, trigger->tg_trigslot, &contact, &source,
+					 inserting_command(trigger));
 	}
 	else
-		count_delete(attachment, trigger->tg_trigslot, &contact);
+		count_delete(attachment, trigger, &contact);
 	return PointerGetDatum(NULL);
 }
 
@@ -198,13 +210,14 @@ count_move(const MktAttachment *attachment, Datum account, bool isnull,
 
 static void
 count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
-			 const Contact *contact, const MktSource *source)
+			 const Contact *contact, const MktSource *source, CommandId command)
 {
 	MktChange	change = {
 		.was = MKT_ABSENT,
 		.until = contact->until,
 		.account = contact->account,
 		.account_null = contact->account_null,
+		.command = command,
 		.source = *source,
 		.from_source = no_source
 	};
@@ -216,7 +229,7 @@ count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 
 /* Who deletes is whom the session names. */
 static void
-count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 			 const Contact *contact)
 {
 	MktChange	change = {
@@ -231,8 +244,37 @@ count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
 	if (!OidIsValid(attachment->history))
 		return;
 	change.source = mkt_change_session_source();
-	change.from_source = row_source(attachment, slot);
-	mkt_change_note(attachment, slot, &change);
+	change.from_source = row_source(attachment, trigger->tg_trigslot);
+	change.command = moving_command(trigger);
+	mkt_change_note(attachment, trigger->tg_trigslot, &change);
+}
+
+/*
+ * An UPDATE that takes a row to another partition marks the version that it
+ * leaves, and both versions have its command.  What other commands delete and
+ * insert is another contact, though its key be the same.
+ */
+static CommandId
+moving_command(const TriggerData *trigger)
+{
+	HeapTupleHeader left = trigger->tg_trigtuple->t_data;
+
+	return is_heap_partition(trigger) && HeapTupleHeaderIndicatesMovedPartitions(left) ?
+		HeapTupleHeaderGetCmax(left) : InvalidCommandId;
+}
+
+static CommandId
+inserting_command(const TriggerData *trigger)
+{
+	return is_heap_partition(trigger) ?
+		HeapTupleHeaderGetCmin(trigger->tg_trigtuple->t_data) : InvalidCommandId;
+}
+
+static bool
+is_heap_partition(const TriggerData *trigger)
+{
+	return trigger->tg_relation->rd_rel->relispartition &&
+		trigger->tg_relation->rd_tableam == GetHeapamTableAmRoutine();
 }
 
 /* A contact that moves to another account leaves one and arrives in the other (T5). */
@@ -248,6 +290,7 @@ count_update(const MktAttachment *attachment, const TriggerData *trigger,
 		.account_null = after->account_null,
 		.from_account = before->account,
 		.from_account_null = before->account_null,
+		.command = InvalidCommandId,
 		.source = *source
 	};
 
@@ -380,8 +423,8 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	Contact		contact;
 	MktColumns	asked;
 	MktSource	source = row_source(attachment, slot);
-	bool		from_session = source.type_null && *mkt_source_type &&
-	!is_moving(attachment, slot);
+	bool		moves = is_moving(attachment, slot);
+	bool		from_session = source.type_null && *mkt_source_type && !moves;
 	MktState	state;
 	bool		counts_too;
 
@@ -394,7 +437,7 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	state = mkt_state_next(MKT_NON_MARKETING,
 						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING), asked));
 	counts_too = mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation);
-	if (state != MKT_NON_MARKETING && !is_moving(attachment, slot) &&
+	if (state != MKT_NON_MARKETING && !moves &&
 		mkt_limit_parks(attachment, contact.account, contact.account_null, counts_too))
 	{
 		mkt_limit_park(attachment, slot, contact.account, &source);
@@ -407,15 +450,15 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	else if (state == MKT_MARKETING)
 		contact.until = DT_NOEND;
 	if (counts_too)
-		count_insert(attachment, slot, &contact, &source);
+		count_insert(attachment, slot, &contact, &source, InvalidCommandId);
 	return store_state(attachment, trigger->tg_trigtuple, slot, &contact, state,
 					   from_session ? &source : NULL);
 }
 
 /*
  * A contact that an UPDATE takes to another partition is inserted there, with
- * the same account and key and by the same command.  The session has nothing to
- * say of that.
+ * the same account and key, when it has left.  The session has nothing to say of
+ * that.
  */
 static bool
 is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
@@ -423,8 +466,31 @@ is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
 	return attachment->relid != attachment->contacts &&
 		last_updated.contacts == attachment->contacts &&
 		last_updated.transaction == mkt_local_transaction() &&
-		last_updated.command == GetCurrentCommandId(false) &&
-		last_updated.key == hash_key(attachment, slot);
+		last_updated.key == hash_key(attachment, slot) && has_left();
+}
+
+/* Whether the row that was updated last went to another partition. */
+static bool
+has_left(void)
+{
+	Relation	rel = try_table_open(last_updated.relid, AccessShareLock);
+	TupleTableSlot *slot;
+	bool		left = false;
+
+	if (rel == NULL)
+		return false;
+	slot = table_slot_create(rel, NULL);
+	if (rel->rd_tableam == GetHeapamTableAmRoutine() &&
+		table_tuple_fetch_row_version(rel, &last_updated.place, SnapshotAny, slot))
+	{
+		HeapTupleHeader header = ExecFetchSlotHeapTuple(slot, false, NULL)->t_data;
+
+		left = HeapTupleHeaderIndicatesMovedPartitions(header) &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	return left;
 }
 
 static uint32

@@ -26,12 +26,12 @@
 #define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
 /* rule F4: nobody has said what this tool needs */
 #define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
+/* an export of a CRM cannot be read as contacts of the table */
+#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 /* an edition has no price in that currency on that day */
 #define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
 /* a filter is not one, or does not fit its table */
 #define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
-/* an export of a CRM cannot be read as contacts of the table */
-#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 /* rule B8: an account would have more marketing contacts than its maximum */
 #define ERRCODE_MKT_MAXIMUM					MAKE_SQLSTATE('M','K','0','1','4')
 /* rule B10: an account would have more contacts than its limit */
@@ -40,5 +40,9 @@
 #define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
 /* a review has been applied or abandoned */
 #define ERRCODE_MKT_REVIEW_CLOSED			MAKE_SQLSTATE('M','K','0','1','8')
+/* rule K1: an edition does not include workflows */
+#define ERRCODE_MKT_NO_WORKFLOWS			MAKE_SQLSTATE('M','K','0','1','9')
+/* an account's workflows may do no more for now */
+#define ERRCODE_MKT_RATE_LIMIT				MAKE_SQLSTATE('M','K','0','2','0')
 
 #endif							/* MKT_ERRORS_H */

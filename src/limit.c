@@ -226,7 +226,7 @@ mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 	mkt_append_row(appender);
 	mkt_append_close(appender);
 	if (batch != 0 && !is_call)
-		mkt_batch_add(batch, attachment->contacts, mkt_batch, GetOuterUserId(), MKT_PARKED, 1);
+		mkt_batch_add_now(batch, attachment->contacts, MKT_PARKED, 1);
 }
 
 /* At the end of a statement: the next one counts anew. */

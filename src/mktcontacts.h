@@ -22,8 +22,9 @@
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
- *	7 run.c schedule.c				everything that is due, and when
- *	8 init.c						_PG_init
+ *	7 enroll.c workflow.c			bulk changes by themselves
+ *	8 run.c schedule.c				everything that is due, and when
+ *	9 init.c						_PG_init
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -144,6 +145,7 @@ extern uint64 mkt_clock_moves;
 extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;
+extern int	mkt_workflow_timeout;
 
 extern TimestampTz mkt_now(void);
 extern void mkt_setting_init(void);
@@ -364,8 +366,21 @@ extern void mkt_batch_end(MktBatchCall before);
 extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
-extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  MktOutcome what, int64 n);
+
+/* Statements under a name; the source is the session's, or empty. */
+typedef struct MktStatements
+{
+	int64		batch;
+	Oid			contacts;
+	const char *label;
+	Oid			role;
+	TimestampTz at;
+	const char *source_type;
+	const char *source_name;
+} MktStatements;
+
+extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
+extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
@@ -387,6 +402,8 @@ typedef struct MktChange
 	TimestampTz until;
 	Datum		account;		/* after it, or at the end */
 	bool		account_null;
+	CommandId	command;		/* by which it went to another partition, or
+								 * may have come from one; or invalid */
 	bool		moved;			/* from this account */
 	Datum		from_account;
 	bool		from_account_null;
@@ -396,7 +413,10 @@ typedef struct MktChange
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 							const MktChange *change);
-extern bool mkt_change_post(void);
+extern void mkt_change_post(void);
+extern bool mkt_change_post_for_reader(void);
+extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
 
@@ -441,16 +461,18 @@ typedef struct MktWork
 	int64		failures;
 	char	   *error;			/* of the first one */
 	int			sqlstate;
-}			MktWork;
+} MktWork;
 
-extern bool mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg);
-extern void mkt_work_commit(const MktWork * work);
+extern bool mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg);
+extern bool mkt_work_step_within(MktWork *work, int milliseconds,
+								 void (*step) (void *arg), void *arg);
+extern void mkt_work_commit(const MktWork *work);
 
 /* ---- watch.c: tiers and notices ---- */
 
 extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
-extern void mkt_watch_run(MktWork * work);
+extern void mkt_watch_run(MktWork *work);
 extern void mkt_watch_init(void);
 
 /* ---- contact.c, shortcut.c ---- */
@@ -464,14 +486,19 @@ extern void mkt_shortcut_init(void);
 /* ---- key.c: contacts named by key ---- */
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
+extern void mkt_key_check_one(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
-extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
-							   Datum account, Datum *its_account, bool *isnull);
+extern char *mkt_key_several(const MktAttachment *attachment, Datum key,
+							 const char *prefix);
+extern char *mkt_key_text(const MktAttachment *attachment, Datum key);
+extern bool mkt_key_is_visible(const MktAttachment *attachment,
+							   const char *condition, Oid *types, Datum *values,
+							   const char *nulls, Datum *its_account, bool *isnull);
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
@@ -563,6 +590,14 @@ extern void mkt_selection_return(FunctionCallInfo fcinfo, const char *query,
 extern void mkt_saved_filter_check_name(const char *name);
 extern void mkt_saved_filter_check_owner(const char *what, const char *name,
 										 const char *owner);
+extern char *mkt_saved_filter_write(const MktAttachment *attachment,
+									const char *condition,
+									const char *read_as);
+extern void mkt_saved_filter_check(const MktAttachment *attachment,
+								   const char *condition, Oid owner);
+extern MktFilter *mkt_saved_filter_compile(const MktAttachment *attachment,
+										   const char *condition, Oid owner,
+										   int first_param);
 extern MktFilter *mkt_saved_filter_find(const MktAttachment *attachment,
 										const char *account, const char *name,
 										int first_param);
@@ -587,15 +622,47 @@ extern MktFilter *mkt_choice_saved(const MktAttachment *attachment,
 
 /* ---- set_status.c ---- */
 
-extern int64 mkt_set_non_marketing_as(const char *action,
-									  MktAttachment *attachment,
-									  ArrayType *keys, Datum account,
-									  const int64 *expected, int64 *outcome);
+/* A call that sets contacts whose keys are known. */
+typedef struct MktSetCall
+{
+	const char *action;			/* what mkt.batch says did it */
+	bool		marketing;
+	MktAttachment *attachment;
+	ArrayType  *keys;
+	Datum		account;		/* text */
+	Datum		source_type;	/* 0: not given */
+	Datum		source_name;
+	const int64 *expected;		/* NULL: not given */
+	int64		outcome[MKT_OUTCOMES];
+} MktSetCall;
+
+extern int64 mkt_set_status(MktSetCall *call);
+
+/* ---- workflow.c, enroll.c: workflows ---- */
+
+/* A workflow, in memory of the caller's. */
+typedef struct MktWorkflow
+{
+	int64		workflow;
+	MktAttachment *attachment;
+	char	   *account;
+	char	   *name;
+	bool		set_to_marketing;
+	Jsonb	   *filter;			/* or */
+	char	   *condition;
+	char	   *owner;
+	Oid			owner_oid;		/* invalid: there is no such role any more */
+	char	   *state;
+} MktWorkflow;
+
+extern MktWorkflow *mkt_workflow_read(int64 workflow, const char *lock);
+extern int64 mkt_enroll_now(const MktWorkflow *workflow, bool pass_over);
+extern void mkt_enroll_run(MktWork *work);
 
 /* ---- apply.c ---- */
 
-extern void mkt_apply_table(const MktAttachedTable *table, MktWork * work);
-extern void mkt_apply_fill(const MktAttachedTable *table, MktWork * work);
+extern void mkt_apply_table(const MktAttachedTable *table, MktWork *work);
+extern void mkt_apply_fill(const MktAttachedTable *table, MktWork *work);
 extern bool mkt_apply_is_there(const MktAttachedTable *table);
 
 /* ---- verify.c: recounting ---- */

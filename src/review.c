@@ -49,25 +49,25 @@ typedef struct Review
 	int64		batch;			/* when it is applied */
 	TimestampTz closed_at;
 	Oid			keys_type;		/* an array of the key column's */
-}			Review;
+} Review;
 
 static Review find_review(FunctionCallInfo fcinfo, const char *lock);
-static void check_open(const Review * review);
+static void check_open(const Review *review);
 static void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 static Datum propose_filter(FunctionCallInfo fcinfo, Jsonb *json);
-static Datum propose(FunctionCallInfo fcinfo, const Review * review,
+static Datum propose(FunctionCallInfo fcinfo, const Review *review,
 					 const char *step, MktFilter *filter);
 static const char *is_marketing(const MktAttachment *attachment,
 								const char *table);
-static Datum unengaged_keys(const Review * review);
-static Datum decide(FunctionCallInfo fcinfo, const Review * review,
+static Datum unengaged_keys(const Review *review);
+static Datum decide(FunctionCallInfo fcinfo, const Review *review,
 					const char *step, Datum keys, bool take);
-static Datum selected_keys(const Review * review, int64 *n);
-static bool count_non_marketing(const Review * review, int64 *non_marketing);
-static void close_review(const Review * review, const char *state);
-static void run(const Review * review, const char *query, int nparams,
+static Datum selected_keys(const Review *review, int64 *n);
+static bool count_non_marketing(const Review *review, int64 *non_marketing);
+static void close_review(const Review *review, const char *state);
+static void run(const Review *review, const char *query, int nparams,
 				Oid *types, Datum *values);
-static int64 count(const Review * review, const char *query, int nparams,
+static int64 count(const Review *review, const char *query, int nparams,
 				   Oid *types, Datum *values);
 static Datum finish_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls);
 
@@ -229,14 +229,17 @@ mkt_apply_review(PG_FUNCTION_ARGS)
 						(long long) review.batch));
 	else
 	{
-		Datum		keys;
+		MktSetCall	set = {
+			.action = "apply_review",
+			.attachment = review.attachment,
+			.account = CStringGetTextDatum(review.account),
+			.expected = PG_ARGISNULL(1) ? NULL : &expected
+		};
 
 		check_open(&review);
-		keys = selected_keys(&review, &selected);
-		review.batch = mkt_set_non_marketing_as("apply_review", review.attachment,
-												DatumGetArrayTypeP(keys),
-												CStringGetTextDatum(review.account),
-												PG_ARGISNULL(1) ? NULL : &expected, outcome);
+		set.keys = DatumGetArrayTypeP(selected_keys(&review, &selected));
+		review.batch = mkt_set_status(&set);
+		memcpy(outcome, set.outcome, sizeof(outcome));
 		close_review(&review, "applied");
 	}
 	values[0] = Int64GetDatum(review.batch);
@@ -302,7 +305,7 @@ find_review(FunctionCallInfo fcinfo, const char *lock)
 }
 
 static void
-check_open(const Review * review)
+check_open(const Review *review)
 {
 	if (strcmp(review->state, "open") != 0)
 		ereport(ERROR,
@@ -335,7 +338,7 @@ propose_filter(FunctionCallInfo fcinfo, Jsonb *json)
 
 /* Proposes those of a filter's contacts that may be set as non-marketing. */
 static Datum
-propose(FunctionCallInfo fcinfo, const Review * review, const char *step,
+propose(FunctionCallInfo fcinfo, const Review *review, const char *step,
 		MktFilter *filter)
 {
 	mkt_filter_restrict(filter, review->attachment, review->account);
@@ -356,7 +359,7 @@ is_marketing(const MktAttachment *attachment, const char *table)
 
 /* Those that are unsubscribed or bounced, by the conditions of the table's owner. */
 static Datum
-unengaged_keys(const Review * review)
+unengaged_keys(const Review *review)
 {
 	const MktAttachment *attachment = review->attachment;
 	Oid			types[] = {attachment->account_type};
@@ -397,7 +400,7 @@ unengaged_keys(const Review * review)
 
 /* Keeps what a step takes in the place of what it took before; reports proposed, selected. */
 static Datum
-decide(FunctionCallInfo fcinfo, const Review * review, const char *step, Datum keys,
+decide(FunctionCallInfo fcinfo, const Review *review, const char *step, Datum keys,
 	   bool take)
 {
 	Oid			types[] = {TEXTOID, review->keys_type, BOOLOID, INT8OID};
@@ -424,7 +427,7 @@ decide(FunctionCallInfo fcinfo, const Review * review, const char *step, Datum k
 
 /* Each once, as an array of the key column's type. */
 static Datum
-selected_keys(const Review * review, int64 *n)
+selected_keys(const Review *review, int64 *n)
 {
 	Datum		keys;
 	bool		isnull;
@@ -440,7 +443,7 @@ selected_keys(const Review * review, int64 *n)
 
 /* Over all attached tables; false while some are not counted yet. */
 static bool
-count_non_marketing(const Review * review, int64 *non_marketing)
+count_non_marketing(const Review *review, int64 *non_marketing)
 {
 	ListCell   *cell;
 	int64		billable;
@@ -455,7 +458,7 @@ count_non_marketing(const Review * review, int64 *non_marketing)
 }
 
 static void
-close_review(const Review * review, const char *state)
+close_review(const Review *review, const char *state)
 {
 	run(review, "UPDATE mkt.review SET state = $2, batch = $3, closed_at = mkt.now() WHERE review = $1",
 		2, (Oid[]) {TEXTOID, INT8OID},
@@ -465,7 +468,7 @@ close_review(const Review * review, const char *state)
 
 /* A query on the tables of reviews; $1 is the review, the others come after it. */
 static void
-run(const Review * review, const char *query, int nparams, Oid *types, Datum *values)
+run(const Review *review, const char *query, int nparams, Oid *types, Datum *values)
 {
 	Oid			all_types[MAX_PARAMS] = {INT8OID};
 	Datum		all_values[MAX_PARAMS] = {Int64GetDatum(review->review)};
@@ -482,7 +485,7 @@ run(const Review * review, const char *query, int nparams, Oid *types, Datum *va
 }
 
 static int64
-count(const Review * review, const char *query, int nparams, Oid *types, Datum *values)
+count(const Review *review, const char *query, int nparams, Oid *types, Datum *values)
 {
 	bool		isnull;
 

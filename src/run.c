@@ -26,16 +26,16 @@
 typedef struct Part
 {
 	const char *name;
-	void		(*of_table) (const MktAttachedTable *table, MktWork * work);
-	void		(*of_all) (MktWork * work);
-}			Part;
+	void		(*of_table) (const MktAttachedTable *table, MktWork *work);
+	void		(*of_all) (MktWork *work);
+} Part;
 
-static void count(const MktAttachedTable *table, MktWork * work);
-static void fill(const MktAttachedTable *table, MktWork * work);
-static void extend_history(const MktAttachedTable *table, MktWork * work);
-static void expire_history(const MktAttachedTable *table, MktWork * work);
-static void tidy(MktWork * work);
-static void fold(const MktAttachedTable *table, MktWork * work);
+static void count(const MktAttachedTable *table, MktWork *work);
+static void fill(const MktAttachedTable *table, MktWork *work);
+static void extend_history(const MktAttachedTable *table, MktWork *work);
+static void expire_history(const MktAttachedTable *table, MktWork *work);
+static void tidy(MktWork *work);
+static void fold(const MktAttachedTable *table, MktWork *work);
 
 static void count_step(void *arg);
 static void extend_step(void *arg);
@@ -49,18 +49,19 @@ static const Part parts[] = {
 	{"history", extend_history, NULL},
 	{"apply", mkt_apply_table, NULL},
 	{"tiers", NULL, mkt_watch_run},
+	{"workflows", NULL, mkt_enroll_run},
 	{"expire history", expire_history, NULL},
 	{"tidy", NULL, tidy},
 	{"fold", fold, NULL}
 };
 
 static bool start(FunctionCallInfo fcinfo);
-static void run_part(const Part * part, const MktAttachedTable *table,
-					 int64 run, MktWork * total);
+static void run_part(const Part *part, const MktAttachedTable *table,
+					 int64 run, MktWork *total);
 static int64 open_log(void);
 static void log_part(int64 run, const char *part, Oid contacts,
-					 TimestampTz started_at, const MktWork * work);
-static void close_log(int64 run, const MktWork * total);
+					 TimestampTz started_at, const MktWork *work);
+static void close_log(int64 run, const MktWork *total);
 static void as_extension(const char *query, int nparams, Oid *types,
 						 Datum *values, const char *nulls);
 
@@ -105,7 +106,7 @@ start(FunctionCallInfo fcinfo)
 }
 
 static void
-run_part(const Part * part, const MktAttachedTable *table, int64 run, MktWork * total)
+run_part(const Part *part, const MktAttachedTable *table, int64 run, MktWork *total)
 {
 	MktWork		work = {
 		.commits = total->commits,.catches = true,.context = CurrentMemoryContext
@@ -139,7 +140,7 @@ run_part(const Part * part, const MktAttachedTable *table, int64 run, MktWork * 
 
 /* Contacts of a table that was just attached. */
 static void
-count(const MktAttachedTable *table, MktWork * work)
+count(const MktAttachedTable *table, MktWork *work)
 {
 	if (!table->counted && mkt_work_step(work, count_step, unconstify(MktAttachedTable *, table)))
 		work->done++;
@@ -153,14 +154,14 @@ count_step(void *arg)
 
 /* F3: those that a condition says to be marketing already. */
 static void
-fill(const MktAttachedTable *table, MktWork * work)
+fill(const MktAttachedTable *table, MktWork *work)
 {
 	if (!table->filled)
 		mkt_apply_fill(table, work);
 }
 
 static void
-extend_history(const MktAttachedTable *table, MktWork * work)
+extend_history(const MktAttachedTable *table, MktWork *work)
 {
 	mkt_work_step(work, extend_step, unconstify(MktAttachedTable *, table));
 }
@@ -173,7 +174,7 @@ extend_step(void *arg)
 }
 
 static void
-expire_history(const MktAttachedTable *table, MktWork * work)
+expire_history(const MktAttachedTable *table, MktWork *work)
 {
 	mkt_work_step(work, expire_step, unconstify(MktAttachedTable *, table));
 }
@@ -185,7 +186,7 @@ expire_step(void *arg)
 }
 
 static void
-tidy(MktWork * work)
+tidy(MktWork *work)
 {
 	mkt_work_step(work, tidy_step, NULL);
 }
@@ -197,11 +198,12 @@ tidy_step(void *arg)
 	as_extension("DELETE FROM mkt.parked_contact AS p WHERE NOT EXISTS ("
 				 "SELECT FROM mkt.parked AS w WHERE w.contacts::oid = p.contacts::oid AND w.key = p.key)",
 				 0, NULL, NULL, NULL);
+	as_extension("DELETE FROM mkt.workflow_attempt WHERE at < mkt.now() - interval '1 month'", 0, NULL, NULL, NULL);
 	mkt_batch_fold();
 }
 
 static void
-fold(const MktAttachedTable *table, MktWork * work)
+fold(const MktAttachedTable *table, MktWork *work)
 {
 	mkt_work_step(work, fold_step, unconstify(MktAttachedTable *, table));
 }
@@ -232,7 +234,7 @@ open_log(void)
 
 static void
 log_part(int64 run, const char *part, Oid contacts, TimestampTz started_at,
-		 const MktWork * work)
+		 const MktWork *work)
 {
 	Oid			types[] = {
 		INT8OID, TEXTOID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8OID, TEXTOID, TEXTOID
@@ -260,7 +262,7 @@ log_part(int64 run, const char *part, Oid contacts, TimestampTz started_at,
 
 /* Runs that had nothing to do are forgotten after an hour, all after a month. */
 static void
-close_log(int64 run, const MktWork * total)
+close_log(int64 run, const MktWork *total)
 {
 	Oid			types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID};
 	Datum		values[] = {

@@ -29,12 +29,8 @@ enum
 };
 
 static void check_arguments(FunctionCallInfo fcinfo);
-static void check_condition(const MktAttachment *attachment,
-							const char *condition, Oid owner);
 static char *find_owner(FunctionCallInfo fcinfo);
 static void save(FunctionCallInfo fcinfo, char *condition, const char *owner);
-static char *write_condition(const MktAttachment *attachment,
-							 const char *condition, const char *read_as);
 static void name_filter(void *name);
 static void run(FunctionCallInfo fcinfo, const char *query, int expected);
 
@@ -64,8 +60,8 @@ mkt_save_filter(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(ARG_CONDITION))
 		mkt_filter_compile(attachment, PG_GETARG_JSONB_P(ARG_FILTER), 1);
 	else
-		condition = write_condition(attachment, text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)),
-									NULL);
+		condition = mkt_saved_filter_write(attachment, text_to_cstring(PG_GETARG_TEXT_PP(ARG_CONDITION)),
+										   NULL);
 
 	SPI_connect();
 	owner = find_owner(fcinfo);
@@ -74,7 +70,7 @@ mkt_save_filter(PG_FUNCTION_ARGS)
 	else
 		owner = GetUserNameFromId(GetUserId(), false);
 	if (condition)
-		check_condition(attachment, condition, get_role_oid(owner, false));
+		mkt_saved_filter_check(attachment, condition, get_role_oid(owner, false));
 	save(fcinfo, condition, owner);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -146,8 +142,6 @@ mkt_saved_filter_find(const MktAttachment *attachment, const char *account,
 	};
 	MktFilter  *filter = NULL;
 	MemoryContext memory = CurrentMemoryContext;
-	MktRights	rights;
-	int			nestlevel;
 	Datum		json;
 	bool		is_condition;
 	char	   *condition;
@@ -178,21 +172,29 @@ mkt_saved_filter_find(const MktAttachment *attachment, const char *account,
 				errmsg("the role whose rights the condition needs does not exist"),
 				errhint("Drop the filter and save it again."));
 	MemoryContextSwitchTo(memory);
-	if (!is_condition)
-		filter = mkt_filter_compile(attachment, DatumGetJsonbP(json), first_param);
+	if (is_condition)
+		filter = mkt_saved_filter_compile(attachment, condition, owner, first_param);
 	else
-	{
-		filter = mkt_filter_new(first_param);
-		filter->run_as = owner;
-		nestlevel = mkt_fix_search_path();
-		rights = mkt_act_as(owner);
-		filter->condition = write_condition(attachment, condition, "c");
-		mkt_act_again_as(rights);
-		AtEOXact_GUC(true, nestlevel);
-	}
+		filter = mkt_filter_compile(attachment, DatumGetJsonbP(json), first_param);
 	error_context_stack = context.previous;
 	SPI_finish();
 	MemoryContextSwitchTo(memory);
+	return filter;
+}
+
+/* A condition that was kept, as a filter that needs its owner's rights. */
+MktFilter *
+mkt_saved_filter_compile(const MktAttachment *attachment, const char *condition,
+						 Oid owner, int first_param)
+{
+	MktFilter  *filter = mkt_filter_new(first_param);
+	int			nestlevel = mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(owner);
+
+	filter->run_as = owner;
+	filter->condition = mkt_saved_filter_write(attachment, condition, "c");
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(true, nestlevel);
 	return filter;
 }
 
@@ -232,8 +234,8 @@ check_arguments(FunctionCallInfo fcinfo)
 }
 
 /* Whose rights a condition needs must have them: for its columns and functions. */
-static void
-check_condition(const MktAttachment *attachment, const char *condition, Oid owner)
+void
+mkt_saved_filter_check(const MktAttachment *attachment, const char *condition, Oid owner)
 {
 	MktFilter	filter = {.condition = psprintf("(%s)", condition)};
 	int			nestlevel = mkt_fix_search_path();
@@ -288,9 +290,10 @@ save(FunctionCallInfo fcinfo, char *condition, const char *owner)
 				errhint("Save yours under another name."));
 }
 
-static char *
-write_condition(const MktAttachment *attachment, const char *condition,
-				const char *read_as)
+/* A condition in SQL as it is kept: a contact is c, and operators have their schemas. */
+char *
+mkt_saved_filter_write(const MktAttachment *attachment, const char *condition,
+					   const char *read_as)
 {
 	Relation	rel = relation_open(attachment->contacts, AccessShareLock);
 	char	   *written = mkt_condition_write(rel, "condition", condition, read_as, "c");

@@ -152,26 +152,26 @@ set_chosen(FunctionCallInfo fcinfo, Call *call)
 								 call->account ? TextDatumGetCString(call->account) : NULL);
 }
 
-/* For those who know the keys: what became of them, and the batch. */
+/* For those who know the keys; the batch. */
 int64
-mkt_set_non_marketing_as(const char *action, MktAttachment *attachment,
-						 ArrayType *keys, Datum account, const int64 *expected,
-						 int64 *outcome)
+mkt_set_status(MktSetCall *set)
 {
 	Call		call = {
-		.request = SET_NON_MARKETING,
-		.function = action,
-		.attachment = attachment,
-		.keys = keys,
-		.account = account,
-		.has_expected = expected != NULL,
-		.expected = expected ? Int64GetDatum(*expected) : (Datum) 0
+		.request = set->marketing ? SET_MARKETING : SET_NON_MARKETING,
+		.function = set->action,
+		.attachment = set->attachment,
+		.keys = set->keys,
+		.account = set->account,
+		.source_type = set->source_type,
+		.source_name = set->source_name,
+		.has_expected = set->expected != NULL,
+		.expected = set->expected ? Int64GetDatum(*set->expected) : (Datum) 0
 	};
 	int64		batch;
 
 	check_call(&call);
 	batch = run(&call);
-	memcpy(outcome, call.outcome, sizeof(call.outcome));
+	memcpy(set->outcome, call.outcome, sizeof(call.outcome));
 	return batch;
 }
 

@@ -18,6 +18,7 @@ uint64		mkt_clock_moves = 0;
 /* F2: the tool and the batch of statements that name none; empty: none. */
 char	   *mkt_source_type = NULL;
 char	   *mkt_source_name = NULL;
+int			mkt_workflow_timeout;
 char	   *mkt_batch = NULL;
 
 static char *clock_setting = NULL;
@@ -63,6 +64,11 @@ mkt_setting_init(void)
 							   "The name of the batch that statements belong to.",
 							   "mkt.batch tells of it and mkt.undo() takes it back. Empty means none.",
 							   &mkt_batch, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mktcontacts.workflow_timeout",
+							"How long the condition of a workflow may take.",
+							"A condition that takes longer has failed. 0 means any time.",
+							&mkt_workflow_timeout, 60000, 0, INT_MAX, PGC_SUSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mktcontacts");
 }
 

@@ -685,7 +685,7 @@ text_in(TupleTableSlot *slot, int column)
  * does what nobody has done: renewals, and crossings without a transaction.
  */
 void
-mkt_watch_run(MktWork * work)
+mkt_watch_run(MktWork *work)
 {
 	ListCell   *cell;
 

@@ -11,19 +11,25 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 
 /* A step that waits longer for a lock fails, so that the others have their turn. */
 #define LOCK_TIMEOUT "10s"
 
-static void note(MktWork * work, ErrorData *error);
+static volatile sig_atomic_t timed_out = false;
+
+static void time_is_up(void);
+static void note(MktWork *work, ErrorData *error);
 
 /* Runs a step; false when it failed and others may go on. */
 bool
-mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg)
+mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -59,11 +65,51 @@ mkt_work_step(MktWork * work, void (*step) (void *arg), void *arg)
 	return error == NULL;
 }
 
-static void
-note(MktWork * work, ErrorData *error)
+/* The same for a step that may take only so long; 0: any time. */
+bool
+mkt_work_step_within(MktWork *work, int milliseconds, void (*step) (void *arg), void *arg)
 {
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	static TimeoutId timeout = MAX_TIMEOUTS;
+	volatile bool done = false;
+
+	if (milliseconds == 0)
+		return mkt_work_step(work, step, arg);
+	if (timeout == MAX_TIMEOUTS)
+		timeout = RegisterTimeout(USER_TIMEOUT, time_is_up);
+	timed_out = false;
+	enable_timeout_after(timeout, milliseconds);
+	PG_TRY();
+	{
+		done = mkt_work_step(work, step, arg);
+	}
+	PG_FINALLY();
+	{
+		disable_timeout(timeout, false);
+		if (timed_out)
+			QueryCancelPending = false; /* it may not have been heeded */
+		timed_out = false;
+	}
+	PG_END_TRY();
+	return done;
+}
+
+/* In a signal handler. */
+static void
+time_is_up(void)
+{
+	timed_out = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+note(MktWork *work, ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
 		ReThrowError(error);
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		error->message = pstrdup("it takes too long");
 	if (work->failures++ > 0)
 		return;
 	work->error = MemoryContextStrdup(work->context, error->message);
@@ -71,7 +117,7 @@ note(MktWork * work, ErrorData *error)
 }
 
 void
-mkt_work_commit(const MktWork * work)
+mkt_work_commit(const MktWork *work)
 {
 	if (work->commits)
 		SPI_commit();

@@ -51,9 +51,6 @@ SCHEMA = "mkt_random"
 GID = "mkt_random_%d_" % os.getpid()
 OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
         "marketing_source_type", "marketing_source_name"]
-# Setting one of these makes the extension's trigger for the statement fire.
-OURS_FIELDS = {"key", "account", "status", "flag", "until", "source_type",
-               "source_name"}
 COMMON = "common"
 ROLE = "postgres"
 # Where a transaction's own places begin, after all committed ones.
@@ -70,17 +67,6 @@ TOOLS = ["form_submission", "form_submission", "contact_import", "api",
 NAMES = ["newsletter", "crm", "ann", None]
 NOTES = ["plain", "plain", "echo", "vip", "drop", "skip", "keep", "frozen",
          "it's", None]
-
-
-# What the extension does not do as it should, by the name of the fault; the
-# run keeps away from it while it is listed here.
-KNOWN = {
-    "a call under a label hides what a partition's statement did before it",
-    "the label of what comes after an update date that passed is lost",
-    "a deletion and a creation in partitions are taken for a move",
-    "what row triggers alone saw is written late",
-    "undo takes what it leaves for changed",
-}
 
 
 class Mismatch(Exception):
@@ -196,9 +182,9 @@ class Table:
             contact.account, "rest")
 
     def leaves(self, old, new):
-        """Whether a contact is deleted from a partition."""
-        return self.composite and old is not None and (
-            new is None or self.partition(old) != self.partition(new))
+        """Whether an UPDATE takes a contact to another partition."""
+        return self.composite and bool(old and new) and \
+            self.partition(old) != self.partition(new)
 
     def match(self, contact):
         where = "id = " + literal(contact.key)
@@ -483,9 +469,8 @@ class Chronicle:
 
 class State:
     """All rows, settings and the clock, as one session sees them, with what
-    its transaction has made happen; *session* are that session's own settings,
-    *late* is whether something has happened that only row triggers saw, *gone*
-    the key of a partition's contact that was deleted last."""
+    its transaction has made happen; *session* are that session's own
+    settings."""
 
     def __init__(self, tables, now, chronicle):
         self.tables = tables
@@ -495,8 +480,6 @@ class State:
         self.journal = []
         self.labels = {}
         self.call = None
-        self.late = False
-        self.gone = None
         self.rows = {table.name: {} for table in tables}
         self.accounts = {}
         self.defaults = Defaults()
@@ -565,38 +548,22 @@ class State:
         self.of(table)[identity] = new
         self.happen(table, None, new)
 
-    def happen(self, table, old, new, applied=False):
+    def happen(self, table, old, new):
         """Notes what a row's becoming another one means."""
-        if table.composite:
-            self.check_gone(old, new)
         if table.leaves(old, new):
             # What it leaves may turn out to be nothing.
             self.batch_of(table)
-        if new and table.leaves(old, new) and old.key != new.key:
+        if table.leaves(old, new) and old.key != new.key:
             happened = [
                 *model.events(old, None, self.now, self.session.source()),
                 *model.events(None, new, self.now, self.session.source())]
         else:
             happened = model.events(old, new, self.now, self.session.source())
-        if not applied and any(event.passed() for event in happened) and \
-                self.session.batch is not None and \
-                "the label of what comes after an update date that passed is" \
-                " lost" in KNOWN:
-            raise Unpredictable
         for event in happened:
             batch = None if event.passed() else self.batch_of(table)
             self.journal.append(Happened(table.name, event, batch, ROLE))
             if batch and batch is not self.call:
                 self.report(batch, "statement", (1, 0, 0, 0, 0))
-
-    def check_gone(self, old, new):
-        """What one statement on a partition deletes and the next one inserts
-        again."""
-        if old is None and new.key == self.gone and \
-                "a deletion and a creation in partitions are taken for a" \
-                " move" in KNOWN:
-            raise Unpredictable
-        self.gone = old.key if new is None else None
 
     def batch_of(self, table):
         """A call is about one table; what triggers do to others meanwhile is
@@ -626,10 +593,6 @@ class State:
                                    source))
 
     def begin_call(self, table, joins=True):
-        if joins and self.session.batch is not None and self.late and \
-                "a call under a label hides what a partition's statement did" \
-                " before it" in KNOWN:
-            raise Unpredictable
         self.call = joins and self.labelled(table) or Batch(table.name)
         return self.call
 
@@ -763,7 +726,6 @@ class State:
                     self.session.source(), table.composite)
                 if table.composite:
                     self.check_move(table, old, new)
-                self.check_late(old, new, sets)
                 done.append((old, new))
         self.replace(table, done)
         for old, new in done:
@@ -776,14 +738,6 @@ class State:
         if new.key != old.key and table.partition(old) == "rest" and \
                 table.partition(new) == "rest":
             raise Unpredictable
-
-    def check_late(self, old, new, sets):
-        """Where a trigger changes what the statement does not set, be it the
-        user's or the extension's own in a partition, no trigger fires for the
-        statement."""
-        if not OURS_FIELDS.intersection(sets) and \
-                old.marketing_until() != new.marketing_until():
-            self.late = True
 
     def replace(self, table, done):
         """Whether a unique index complains can depend on which row comes
@@ -820,11 +774,11 @@ class State:
         self.journal.append(Emptied(table.name, self.now, ROLE,
                                     self.session.source()))
 
-    def put(self, table, identity, new, applied=False):
+    def put(self, table, identity, new):
         """What the extension does by itself."""
         rows = self.of(table)
         old, rows[identity] = rows[identity], new
-        self.happen(table, old, new, applied)
+        self.happen(table, old, new)
 
     def set_settings(self, accounts):
         """D7: pending contacts move with their account's settings."""
@@ -866,7 +820,7 @@ class State:
             for identity, row in rows.items():
                 if row.expired(self.now) and not table.freezes(row) \
                         and row.half in halves:
-                    self.put(table, identity, row.become("N"), True)
+                    self.put(table, identity, row.become("N"))
 
     def contacts(self):
         """All contacts, by the text of their account."""
@@ -1639,13 +1593,6 @@ class Generator:
             statement = self.delete_where(table, where, name)
         else:
             statement = self.update_where(table, where, changes, name=name)
-        inner = statement.run
-
-        def run(state):
-            outcome = inner(state)
-            state.late = True
-            return outcome
-        statement.run = run
         return statement
 
     def execute_prepared(self, session, state):
@@ -1904,7 +1851,8 @@ class Generator:
         """Mostly of a young batch, and seldom of one that does not exist."""
         batches = self.world.chronicle.batches
         batch = self.rng.choice(batches[-self.rng.choice([3, 10, 40]):])
-        call = Undo(self.world, session, None if self.chance(0.03) else batch)
+        call = Undo(self.world, session, None if self.chance(0.03) else batch,
+                    self.chance(0.5))
         return Statement("undo", call.sql(), call.run)
 
     def forget(self, session, state):
@@ -1950,9 +1898,6 @@ class Generator:
                                      literal(value or ""))
 
         def run(state):
-            if name != "batch" and state.late and \
-                    "what row triggers alone saw is written late" in KNOWN:
-                raise Unpredictable
             change = state.session.set_local if local else state.session.set
             state.session = change(name, value)
             return Outcome()
@@ -2498,15 +2443,18 @@ class Undo:
     """A call of mkt.undo; it changes contacts of the other session only while
     that has no transaction open."""
 
-    def __init__(self, world, session, batch):
+    def __init__(self, world, session, batch, by_name):
         self.world = world
         self.session = session
         self.batch = batch
+        self.by_name = by_name
 
     def sql(self):
         number = 10 ** 6
         if self.batch and self.batch.label is None:
             number = self.batch.number
+        elif self.batch and self.by_name:
+            number = "'%s', '%s'" % (self.batch.label, self.batch.table)
         elif self.batch:
             number = "(SELECT batch FROM mkt.batch WHERE label = '%s'" \
                 " AND contacts = '%s'::regclass)" % (self.batch.label,
@@ -2528,14 +2476,12 @@ class Undo:
         done = self.update(state, table, changes)
         result = tuple(outcomes[name] for name in (
             "restored", "pending", "changed since", "too late", "gone"))
-        if "undo takes what it leaves for changed" in KNOWN:
-            done = result[0] + result[1]
-        state.end_call(self.batch, (done, 0, 0, 0, 0))
+        state.end_call(self.batch, done)
         return Outcome(rows=[result], batch=batch)
 
     def update(self, state, table, changes):
-        """How many contacts changed."""
-        pairs = []
+        """The outcomes of the batch that the undo is itself."""
+        pairs, already = [], 0
         for row, outcome, wanted, source in changes:
             if row.half != self.session.half and \
                     not self.world.alone(self.session):
@@ -2547,8 +2493,14 @@ class Undo:
                 new = new._replace(status=MARKETING, flag=wanted == "P")
             if wanted or outcome == "pending":
                 pairs.append((row, new))
-        return len(state.update(table, pairs, [
-            "status", "flag", "source_type", "source_name"]))
+            else:
+                already += 1
+        stored = state.update(table, pairs, [
+            "status", "flag", "source_type", "source_name"])
+        wanted = {table.identity(row) for row, _, wanted, _ in changes
+                  if wanted}
+        changed = sum(table.identity(row) in wanted for row in stored)
+        return changed, already, len(stored) - changed, 0, 0
 
 
 # An instant of a history as words, for infinity has no other in Python.
@@ -2858,7 +2810,7 @@ class World:
                 old = self.committed.of(table).get(identity)
                 if old and row != old and old.expired(self.committed.now) \
                         and row == old.become("N"):
-                    state.put(table, identity, row, True)
+                    state.put(table, identity, row)
         self.commit(session, difference(self.committed, state))
 
     def ordinary(self, session, state):
@@ -2978,9 +2930,7 @@ class World:
         names = self.names if everything else rng.sample(self.names, 4)
         self.compare_counts(session, state, names)
         self.compare_defaults(session, state, names)
-        if not (state.late and "what row triggers alone saw is written late"
-                in KNOWN):
-            self.compare_past(session, state, tables)
+        self.compare_past(session, state, tables)
         if everything or rng.random() < 0.3:
             self.compare_usage(session, state)
         if everything or rng.random() < 0.5:
@@ -3099,8 +3049,10 @@ class World:
                 listed(item.source[1] for item in items))
 
     def compare_history(self, session, state, table, key):
-        """The rows themselves, and what mkt.history() says of them.  Contacts
-        of several accounts with one key have no order among each other."""
+        """What mkt.history() says, and then the rows themselves, which it
+        writes where a statement on a partition has left them unwritten.
+        Contacts of several accounts with one key have no order among each
+        other."""
         told, account, only = state.told(table, key), None, "true"
         if any(item.batch and item.batch.number is None for _, item in told):
             self.compare_batches(session, state)
@@ -3110,6 +3062,15 @@ class World:
             only = "%s IN (account::text, from_account::text)" \
                 % literal(account)
             told = [place for place in told if concerns(place[1], account)]
+        ends = sorted(told + self.ends(state, table, told),
+                      key=lambda place: place[0])
+        self.same_order("mkt.history(%s, %s, %s)" % (table.name, key, account), [
+            self.told_row(item) for _, item in ends], session.query(
+                "SELECT changed_at, effective_at, change, status::text, until,"
+                " account_after, source_type, source_name, role, batch"
+                " FROM mkt.history('%s', %s%s)" % (
+                    table.name, literal(str(key)), "" if account is None else
+                    ", account => " + literal(account))))
         self.same_order("history of %s in %s" % (key, table.name), [
             self.history_row(item) for _, item in told], session.query(
                 "SELECT changed_at, effective_at, %s, %s, batch, role,"
@@ -3118,15 +3079,6 @@ class World:
                 " FROM %s WHERE contact = %s AND %s ORDER BY change" % (
                     WORD % {"column": "was"}, WORD % {"column": "until"},
                     table.history, table.literal("id", key), only)))
-        told = sorted(told + self.ends(state, table, told),
-                      key=lambda place: place[0])
-        self.same_order("mkt.history(%s, %s, %s)" % (table.name, key, account), [
-            self.told_row(item) for _, item in told], session.query(
-                "SELECT changed_at, effective_at, change, status::text, until,"
-                " account_after, source_type, source_name, role, batch"
-                " FROM mkt.history('%s', %s%s)" % (
-                    table.name, literal(str(key)), "" if account is None else
-                    ", account => " + literal(account))))
 
     def ends(self, state, table, told):
         """When the table was emptied of a contact that was there, as far as
