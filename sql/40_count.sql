@@ -52,6 +52,13 @@ LANGUAGE SQL STABLE PARALLEL RESTRICTED
 RETURN mkt.billable(account::text, at);
 COMMENT ON FUNCTION mkt.billable(uuid, timestamptz) IS 'The same for an account that is a uuid.';
 
+CREATE FUNCTION mkt.billable_as_known(account text, at timestamptz) RETURNS bigint
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'mkt_billable_as_known';
+REVOKE ALL ON FUNCTION mkt.billable_as_known(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.billable_as_known(text, timestamptz) IS
+'mkt.billable() at an instant gone by, of tables whose history does not reach so far what is billable now.';
+
 CREATE FUNCTION mkt.unposted(OUT count_table regclass, OUT account_name text, OUT was timestamptz, OUT until timestamptz, OUT n bigint, OUT deleted boolean) RETURNS SETOF record
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'mkt_unposted';

@@ -155,7 +155,18 @@ AS 'MODULE_PATHNAME', 'mkt_account_remembered';
 REVOKE ALL ON FUNCTION mkt.account_remembered() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.account_remembered() IS 'Trigger function of mkt.account: keeps the settings as they were.';
 
--- Before the change, because what it does to the tier comes after it; but, by the name, after a renewal that was due.
+CREATE FUNCTION mkt.remember_renewal(was text, account text) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.past_account AS p
+	SET tier = t.tier, tier_since = t.since
+	FROM mkt.account_tier AS t
+	WHERE t.account = remember_renewal.account AND p.account = remember_renewal.was AND p.ended_at = mkt.now();
+END;
+REVOKE ALL ON FUNCTION mkt.remember_renewal(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.remember_renewal(text, text) IS 'Gives the settings that an account had until now the tier of a renewal that was due before they changed. Arguments: its name then; and now.';
+
+-- Before the change, because what it does to the tier comes after it, as does a renewal that was due.
 CREATE TRIGGER was_changed BEFORE UPDATE ON mkt.account
 FOR EACH ROW WHEN (OLD.account <> NEW.account OR OLD.edition IS DISTINCT FROM NEW.edition OR OLD.commitment <> NEW.commitment
 				   OR OLD.started_on IS DISTINCT FROM NEW.started_on OR OLD.time_zone <> NEW.time_zone OR OLD.currency <> NEW.currency

@@ -233,6 +233,7 @@ static IndexScanDesc scan_account(Relation rel, Relation index,
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
 static bool shows_account(Oid contacts, Datum account, bool isnull);
+static int64 billable_at(Datum account_name, TimestampTz at, bool as_known);
 static bool may_have_account(const MktAttachedTable *table, Datum account_name);
 static int64 billable_since(const MktAttachedTable *table, Datum account_name,
 							TimestampTz at, bool *found, Datum *account);
@@ -248,6 +249,7 @@ static void count_one(const Move *move, TimestampTz now, bool own, Counted * cou
 static bool is_own(TupleTableSlot *slot);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
+PG_FUNCTION_INFO_V1(mkt_billable_as_known);
 PG_FUNCTION_INFO_V1(mkt_unposted);
 PG_FUNCTION_INFO_V1(mkt_fold_counts);
 
@@ -255,34 +257,47 @@ PG_FUNCTION_INFO_V1(mkt_fold_counts);
 Datum
 mkt_billable(PG_FUNCTION_ARGS)
 {
-	TimestampTz now = mkt_now();
-	TimestampTz at = PG_ARGISNULL(1) ? now : PG_GETARG_TIMESTAMPTZ(1);
-	int64		billable = 0;
-	ListCell   *cell;
-
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
+	PG_RETURN_INT64(billable_at(PG_GETARG_DATUM(0),
+								PG_ARGISNULL(1) ? mkt_now() : PG_GETARG_TIMESTAMPTZ(1), false));
+}
+
+/* mkt.billable_as_known(account, at): where no history tells of then, what is now. */
+Datum
+mkt_billable_as_known(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(billable_at(PG_GETARG_DATUM(0), PG_GETARG_TIMESTAMPTZ(1), true));
+}
+
+static int64
+billable_at(Datum account_name, TimestampTz at, bool as_known)
+{
+	TimestampTz now = mkt_now();
+	int64		billable = 0;
+	ListCell   *cell;
 
 	foreach(cell, mkt_attachment_list())
 	{
 		MktAttachedTable *table = lfirst(cell);
+		TimestampTz then = as_known && at < table->history_since ? now : at;
 		bool		found = false;
 		Datum		account = (Datum) 0;
 		int64		n;
 
 		if (at < now && at < table->attached_at)
 			continue;
-		n = billable_in(table->count_table, PG_GETARG_DATUM(0), false, at,
-						at < now ? at : DT_NOEND, &found, &account);
-		if (at < now && may_have_account(table, PG_GETARG_DATUM(0)))
-			n -= billable_since(table, PG_GETARG_DATUM(0), at, &found, &account);
+		n = billable_in(table->count_table, account_name, false, then,
+						then < now ? then : DT_NOEND, &found, &account);
+		if (then < now && may_have_account(table, account_name))
+			n -= billable_since(table, account_name, then, &found, &account);
 		if (!found)
 			continue;
 		mkt_check_may_read(table->contacts);
 		if (shows_account(table->contacts, account, false))
 			billable += n;
 	}
-	PG_RETURN_INT64(billable);
+	return billable;
 }
 
 /*

@@ -9,6 +9,8 @@ has no transaction open.  Every statement's outcome is worked out first, then
 run and compared: its error, its row count, what it returns.  Every few
 statements the rows, the counts at several instants, mkt.usage and mkt.verify()
 are compared as the session sees them, inside transactions as well as outside.
+While no transaction is open, now and then one lets the clock run on, to see
+whether what mkt.forecast() says comes true.
 
 One seed gives one run, but for what the extension does at random (folding).
 On a failure the seed, the statement, what the model and the database say and
@@ -259,6 +261,21 @@ CREATE TABLE {schema}.owner (id uuid PRIMARY KEY);
 CREATE TABLE {schema}.guest (id uuid PRIMARY KEY, owner uuid
     REFERENCES {schema}.owner ON DELETE SET NULL,
     half int NOT NULL, score int NOT NULL, note text);
+"""
+
+# Tiers that are exceeded now and then, and prices that change.
+EDITIONS = """
+INSERT INTO mkt.edition VALUES ('tens'), ('dozens');
+INSERT INTO mkt.increment (edition, valid_from, valid_to, included, increment)
+    VALUES ('tens', '-infinity', NULL, 5, 10),
+    ('dozens', '-infinity', '2026-05-15', 12, 12),
+    ('dozens', '2026-05-15', '2027-02-01', 6, 12),
+    ('dozens', '2027-02-01', NULL, 24, 12);
+INSERT INTO mkt.price (edition, currency, valid_from, valid_to, mode, base,
+    per_increment) VALUES
+    ('tens', 'EUR', '-infinity', '2026-07-15', 'graduated', 10, 7.77),
+    ('tens', 'EUR', '2026-07-15', NULL, 'volume', 9, 8.88),
+    ('dozens', 'EUR', '-infinity', '2026-09-01', 'volume', 30, 3.33);
 """
 
 # What only makes sense when the marketing columns are there.
@@ -2590,6 +2607,7 @@ class World:
         self.rng = random.Random(seed)
         # Of its own, so that other checks do not make another run.
         self.check_rng = random.Random(seed)
+        self.forecast_rng = random.Random(seed)
         self.check_every = check_every
         self.tables = make_tables(self.rng)
         self.names = sorted({str(account) for table in self.tables
@@ -2614,7 +2632,7 @@ class World:
             "SHOW max_prepared_transactions")[0][0]) > 0
         self.prepares = self.can_prepare and seed % 2 == 1
         self.editions = [None] if self.prepares else [
-            None, "starter", "professional"]
+            None, "starter", "tens", "dozens"]
 
     # Bookkeeping ---------------------------------------------------------
 
@@ -2736,6 +2754,8 @@ class World:
         """What others or an earlier run have left."""
         self.observer.execute(
             "DELETE FROM mkt.account; DELETE FROM mkt.tool_setting;"
+            "DELETE FROM mkt.edition WHERE edition IN ('tens', 'dozens');"
+            + EDITIONS +
             "DELETE FROM mkt.tool WHERE NOT shipped;" + " ".join(
                 "UPDATE mkt.tool SET created_as = %s, promotes = %s"
                 " WHERE tool = %s;" % tuple(map(literal, (
@@ -2771,6 +2791,9 @@ class World:
             self.advance(session)
             if self.check_rng.randrange(self.check_every) == 0:
                 self.check_someone()
+            if not self.prepares and self.forecast_rng.random() < 0.01 \
+                    and not any(s.isolation or s.held for s in self.sessions):
+                self.compare_forecasts()
 
     def finish(self):
         """Ends what is open, so that everything can be compared."""
@@ -3259,6 +3282,104 @@ class World:
         return (name, settings.edition, count, states["N"], states["P"],
                 count - states["M"] - states["P"], len(there), update,
                 billable(contacts, update))
+
+
+    def compare_forecasts(self):
+        """What mkt.forecast() says is what is when the clock has run on and
+        nothing else has changed, whether the job has run or not (P2).  All of
+        it is rolled back."""
+        session, rng = self.observer, self.forecast_rng
+        session.follow_clock()
+        session.execute("BEGIN")
+        if rng.random() < 0.7:
+            session.execute(
+                "UPDATE mkt.account SET commitment = 'monthly', started_on ="
+                " '2025-03-%d', edition = '%s' WHERE hashtext(account) %% 3"
+                " <> 0" % (rng.choice([5, 20, 31]),
+                           rng.choice(["tens", "dozens"])))
+            self.set_some(session, "marketing", 0.8)
+            session.execute("CALL mkt.run()")
+            self.set_some(session, "non_marketing", 0.6)
+            self.request_downgrades(session)
+        session.execute("CALL mkt.run()")
+        bought = [name for name, in session.query(
+            "SELECT account FROM mkt.account WHERE edition IS NOT NULL")]
+        names = sorted({rng.choice(self.names), *rng.sample(
+            sorted(bought), min(2, len(bought)))})
+        dates = rng.choice([1, 2, 3, 6, 14])
+        told = {name: self.forecast(session, name, dates) for name in names}
+        instants = sorted({row[0] for rows in told.values() for row in rows})
+        before = {name: self.now(session, name) for name in names}
+        seen = {}
+        for at in instants[:dates]:
+            now = self.somewhen(at, instants)
+            session.execute("SET LOCAL mktcontacts.clock = " + literal(now))
+            if at in self.renewals(told) or rng.random() < 0.5:
+                session.execute("CALL mkt.run()")
+            for name, rows in told.items():
+                row = [row for row in rows if row[0] <= now][-1:]
+                if not row or row == seen.get(name):
+                    continue
+                seen[name] = row
+                self.compare_forecast(session, name, now, row[0], rows, before)
+        self.count("(forecasts)")
+        self.kinds["(tiers that fall)"] += sum(
+            (rows[-1][4] or 0) < (before[name][1] or 0)
+            for name, rows in told.items())
+        session.execute("ROLLBACK")
+
+    def set_some(self, session, status, part):
+        for table in self.tables[:2]:
+            session.execute(
+                "UPDATE %s SET marketing_status = '%s' WHERE id IN (%s)" % (
+                    table.name, status, ", ".join(
+                        literal(key) for key in table.keys[0] + table.keys[1]
+                        if self.forecast_rng.random() < part)))
+
+    def request_downgrades(self, session):
+        """Of those who may, some ask for the tier below."""
+        session.query(
+            "SELECT mkt.request_downgrade(a.account, d.fitting)"
+            " FROM mkt.account AS a, mkt.account_quote(a.account,"
+            " mkt.billable(a.account)) AS q,"
+            " mkt.downgrade_terms(a.account, q.lower_tier) AS d"
+            " WHERE d.fitting < d.tier AND NOT d.too_late"
+            " AND hashtext(a.account || %s) %% 3 <> 0"
+            % literal(str(self.statements)))
+
+    def forecast(self, session, name, dates):
+        return session.query(
+            "SELECT update_at, renewal, to_non_marketing, billable, tier,"
+            " price, currency FROM mkt.forecast(%s, %d)"
+            % (literal(name), dates))
+
+    def now(self, session, name):
+        return session.query(
+            "SELECT mkt.billable(%s), u.tier, u.price, u.currency"
+            " FROM (SELECT) AS one LEFT JOIN mkt.usage AS u ON u.account = %s"
+            % (literal(name), literal(name)))[0]
+
+    def renewals(self, told):
+        return {row[0] for rows in told.values() for row in rows if row[1]}
+
+    def somewhen(self, at, instants):
+        """At an instant or later on its day, on which prices are the same."""
+        later = [other - MICROSECOND for other in instants if other > at]
+        if self.forecast_rng.random() < 0.5:
+            return at
+        return min(later + [at + timedelta(hours=5)])
+
+    def compare_forecast(self, session, name, now, row, rows, before):
+        actual = self.now(session, name)
+        ended = before[name][0] - sum(r[2] for r in rows if r[0] <= now)
+        expected = (row[3], *row[4:])
+        if name not in self.committed.accounts:
+            expected = (row[3], None, None, None)
+        if actual != expected or actual[0] != ended:
+            raise Mismatch("mkt.forecast() of %s for %s\n%s\ndatabase at %s"
+                           "\n%s\nforecast\n%s" % (
+                               name, row[0], shown(expected), now,
+                               shown(actual), "\n".join(map(shown, rows))))
 
 
 def main():
