@@ -478,7 +478,7 @@ extern void mkt_watch_init(void);
 
 /* ---- period.c: closing periods ---- */
 
-extern void mkt_period_run(MktWork * work);
+extern void mkt_period_run(MktWork *work);
 
 /* ---- contact.c, shortcut.c ---- */
 

@@ -76,11 +76,11 @@ typedef struct Running
 
 static bool reads_what_is_committed(bool commits);
 static bool exclude_others(void);
-static bool close_some(MktWork * work, int *waited);
+static bool close_some(MktWork *work, int *waited);
 static int	find_accounts(const char *query, TimestampTz settled, Datum *accounts);
-static int	do_for_accounts(MktWork * work, Batch batch);
+static int	do_for_accounts(MktWork *work, Batch batch);
 static void run_batch(void *arg);
-static void note_problem(MktWork * work, const Batch *batch, const MktWork * attempt);
+static void note_problem(MktWork *work, const Batch *batch, const MktWork *attempt);
 static TimestampTz find_due(void);
 static TimestampTz settled_until(TimestampTz due, int *waited);
 static List *find_running(TimestampTz due);
@@ -97,7 +97,7 @@ PG_FUNCTION_INFO_V1(mkt_refuse_invoice);
 
 /* What mkt.run() does: closes all periods that have ended, some accounts at a time. */
 void
-mkt_period_run(MktWork * work)
+mkt_period_run(MktWork *work)
 {
 	int			waited = 0;
 	bool		is_first = true;
@@ -143,7 +143,7 @@ exclude_others(void)
 
 /* True when there may be more. */
 static bool
-close_some(MktWork * work, int *waited)
+close_some(MktWork *work, int *waited)
 {
 	Batch		undated = {.query = "SELECT mkt.date_periods(($1)[$2:$3])",.from = 1};
 	Batch		ended = {.query = "SELECT mkt.close_periods(($1)[$2:$3], $4)",.from = 1};
@@ -182,7 +182,7 @@ find_accounts(const char *query, TimestampTz settled, Datum *accounts)
  * account does not stop the others.  For how many it did not.
  */
 static int
-do_for_accounts(MktWork * work, Batch batch)
+do_for_accounts(MktWork *work, Batch batch)
 {
 	MktWork		attempt = {.catches = true,.context = CurrentMemoryContext};
 	Batch		half = batch;
@@ -216,7 +216,7 @@ run_batch(void *arg)
 
 /* For mkt.run_log, and for who looks: this run leaves the account out from now on. */
 static void
-note_problem(MktWork * work, const Batch *batch, const MktWork * attempt)
+note_problem(MktWork *work, const Batch *batch, const MktWork *attempt)
 {
 	Oid			types[] = {TEXTARRAYOID, INT4OID, TEXTOID};
 	Datum		values[] = {
