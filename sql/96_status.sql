@@ -45,7 +45,7 @@ BEGIN ATOMIC
 		SELECT 3, 'counts', format('%s rows, %s when folded', n.rows, n.folded), CASE WHEN n.rows > 2 * n.folded + 10000 THEN 'CALL mkt.run();' END
 		FROM (
 			SELECT (SELECT count(*) FROM mkt.contact_count) AS rows,
-				(SELECT count(*) FROM (SELECT FROM mkt.contact_count GROUP BY tableoid, account_name, until HAVING sum(n) <> 0) AS f) AS folded
+				(SELECT count(*) FROM (SELECT FROM mkt.contact_count GROUP BY tableoid, account_name, deleted, until HAVING sum(n) <> 0) AS f) AS folded
 		) AS n
 	UNION ALL
 		SELECT 4, 'last run',
@@ -70,9 +70,9 @@ BEGIN ATOMIC
 			FROM (
 				SELECT until, sum(n) AS n
 				FROM (
-					SELECT until, n FROM mkt.contact_count WHERE until > '-infinity' AND until <= mkt.now()
+					SELECT until, n FROM mkt.contact_count WHERE NOT deleted AND until > '-infinity' AND until <= mkt.now()
 					UNION ALL
-					SELECT was, -n FROM mkt.contact_count WHERE was > '-infinity' AND was <= mkt.now()
+					SELECT was, -n FROM mkt.contact_count WHERE NOT deleted AND was > '-infinity' AND was <= mkt.now()
 				) AS c
 				GROUP BY until
 				HAVING sum(n) > 0

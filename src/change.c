@@ -48,7 +48,8 @@
 #define HIS_ACCOUNT				12
 #define HIS_MOVED				13
 #define HIS_FROM_ACCOUNT		14
-#define HIS_CONTACT				15
+#define HIS_COUNTS_UNTIL		15
+#define HIS_CONTACT				16
 
 /* So many are written together, and get numbers that follow each other. */
 #define MAX_NOTES 1000
@@ -507,6 +508,8 @@ write_note(MktAppender *appender, const Note *note, int64 number)
 	set(slot, HIS_MOVED, BoolGetDatum(change->moved), false);
 	set(slot, HIS_FROM_ACCOUNT, change->from_account,
 		!change->moved || change->from_account_null);
+	set(slot, HIS_COUNTS_UNTIL, TimestampTzGetDatum(change->counts_until),
+		!change->counts_on);
 	for (int i = 0; i < note->nkeys; i++)
 		set(slot, HIS_CONTACT + i, note->keys[i], false);
 	mkt_append_row(appender);

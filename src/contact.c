@@ -48,6 +48,10 @@ typedef struct Contact
 
 static const MktSource no_source = {.type_null = true,.name_null = true};
 
+/* The contact that is being merged into another one. */
+static Oid	merging_in = InvalidOid;
+static Datum merging_key;
+
 /* The row of a partition that was updated last, and the key that it got. */
 static struct
 {
@@ -72,6 +76,9 @@ static void count_delete(const MktAttachment *attachment, const TriggerData *tri
 static bool is_heap_partition(const TriggerData *trigger);
 static CommandId inserting_command(const TriggerData *trigger);
 static CommandId moving_command(const TriggerData *trigger);
+static bool is_deleted(const MktAttachment *attachment, const TriggerData *trigger);
+static void keep_count(const MktAttachment *attachment, const Contact *contact,
+					   TimestampTz until);
 static void count_update(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *before, const Contact *after,
 						 const MktSource *source);
@@ -133,9 +140,11 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
 	MktAttachment *attachment =
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	HeapTuple	stored;
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
+	stored = update_contact(trigger, attachment);
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
@@ -144,7 +153,7 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 		last_updated.transaction = mkt_local_transaction();
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
-	return PointerGetDatum(update_contact(trigger, attachment));
+	return PointerGetDatum(stored);
 }
 
 /* AFTER INSERT OR DELETE, each row (T4, T10). */
@@ -227,7 +236,7 @@ count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 	mkt_change_note(attachment, slot, &change);
 }
 
-/* Who deletes is whom the session names. */
+/* Who deletes is whom the session names.  T13: some deleted contacts count on. */
 static void
 count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 			 const Contact *contact)
@@ -239,8 +248,20 @@ count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 		.account_null = contact->account_null
 	};
 
-	count_move(attachment, contact->account, contact->account_null, contact->until,
-			   MKT_ABSENT);
+	if (contact->until > mkt_now() &&
+		mkt_limit_counts_deleted(attachment, contact->account, contact->account_null) &&
+		is_deleted(attachment, trigger))
+	{
+		change.counts_on = true;
+		change.counts_until = contact->until;
+		if (TIMESTAMP_IS_NOEND(contact->until))
+			change.counts_until = mkt_account_next_update(attachment, contact->account,
+														  contact->account_null);
+		keep_count(attachment, contact, change.counts_until);
+	}
+	else
+		count_move(attachment, contact->account, contact->account_null, contact->until,
+				   MKT_ABSENT);
 	if (!OidIsValid(attachment->history))
 		return;
 	change.source = mkt_change_session_source();
@@ -275,6 +296,39 @@ is_heap_partition(const TriggerData *trigger)
 {
 	return trigger->tg_relation->rd_rel->relispartition &&
 		trigger->tg_relation->rd_tableam == GetHeapamTableAmRoutine();
+}
+
+/* Neither gone to another partition nor, by T7, into another contact. */
+static bool
+is_deleted(const MktAttachment *attachment, const TriggerData *trigger)
+{
+	bool		isnull;
+
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+		return false;
+	return merging_in != attachment->contacts ||
+		!datum_image_eq(merging_key, slot_getattr(trigger->tg_trigslot, attachment->keys[0], &isnull),
+						attachment->key_by_value[0], attachment->key_len[0]);
+}
+
+/* The account keeps the place of a contact that is gone (B8), not the contact (B10). */
+static void
+keep_count(const MktAttachment *attachment, const Contact *contact, TimestampTz until)
+{
+	Datum		account = contact->account;
+	bool		isnull = contact->account_null;
+
+	mkt_limit_move(attachment, account, isnull, DT_NOBEGIN, MKT_ABSENT);
+	mkt_count_move(attachment, account, isnull, contact->until, MKT_ABSENT);
+	mkt_count_keep(attachment, account, isnull, until);
+}
+
+/* For mkt.merge(): what happens to this contact is a merge; by 0: no longer. */
+void
+mkt_contact_merging(Oid contacts, Datum key)
+{
+	merging_in = contacts;
+	merging_key = key;
 }
 
 /* A contact that moves to another account leaves one and arrives in the other (T5). */
@@ -346,8 +400,7 @@ mkt_contact_truncate(PG_FUNCTION_ARGS)
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 
 	mkt_change_post();
-	mkt_count_post();
-	mkt_count_forget(attachment->count_table);
+	mkt_count_post_all(attachment->count_table);
 	CommandCounterIncrement();
 	SPI_connect();
 	mkt_satellite_truncate(mkt_attachment_table(attachment->contacts));

@@ -82,7 +82,7 @@ mkt_history(PG_FUNCTION_ARGS)
 							 "SELECT changed_at, effective_at, mkt.change_name(was, until, moved), "
 							 "CASE WHEN until OPERATOR(pg_catalog.>) effective_at THEN 'marketing' "
 							 "WHEN until IS NOT NULL THEN 'non_marketing' END::mkt.status, "
-							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
+							 "COALESCE(NULLIF(NULLIF(until, 'infinity'), '-infinity'), counts_until), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
 							 "source_type, source_name, role, batch "
 							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s AS e WHERE contact IS NULL "
 							 "AND (SELECT o.until FROM own AS o WHERE o.change OPERATOR(pg_catalog.<) e.change ORDER BY o.change DESC LIMIT 1) IS NOT NULL) AS h "

@@ -265,14 +265,20 @@ typedef enum MktCountKnown
 
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_count_keep(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz until);
 extern void mkt_count_post(void);
+extern void mkt_count_post_many(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
+extern void mkt_count_others(const char *account, TimestampTz now,
+							 int64 *non_marketing, int64 *deleted);
 extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
 										int ninstants,
 										const TimestampTz *instants,
 										int64 *billable);
 extern Oid	mkt_count_account_type(Oid count_table);
+extern void mkt_count_post_all(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
@@ -280,6 +286,11 @@ extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   Snapshot snapshot, Datum *typed);
 extern void mkt_count_fold(Oid count_table, int naccounts, const Datum *name,
 						   const bool *isnull, const Datum *account);
+extern void mkt_count_redate(const MktAttachment *attachment,
+							 const char *account, TimestampTz now,
+							 TimestampTz next);
+extern void mkt_count_keep_all(const MktAttachment *attachment,
+							   SPITupleTable *rows, uint64 nrows);
 extern void mkt_count_correct(Oid count_table, SPITupleTable *rows,
 							  uint64 nrows);
 extern void mkt_count_init(void);
@@ -410,6 +421,8 @@ typedef struct MktChange
 	bool		from_account_null;
 	MktSource	source;
 	MktSource	from_source;
+	bool		counts_on;		/* deleted, and counts (T13) ... */
+	TimestampTz counts_until;	/* ... until then */
 } MktChange;
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -447,6 +460,8 @@ extern bool mkt_limit_parks(const MktAttachment *attachment, Datum account,
 							bool isnull, bool counted_at_once);
 extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 						   Datum account, const MktSource *source);
+extern bool mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account,
+									 bool isnull);
 extern int64 mkt_limit_places(const char *account, int64 billable, int64 asked);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
@@ -481,6 +496,8 @@ extern void mkt_watch_init(void);
 extern void mkt_period_run(MktWork *work);
 
 /* ---- contact.c, shortcut.c ---- */
+
+extern void mkt_contact_merging(Oid contacts, Datum key);
 
 /* In a statement's own copy of mkt_10_state's type: the trigger counts, too. */
 #define MKT_STATE_COUNTS_TOO	0x4000

@@ -63,7 +63,7 @@ static Datum unengaged_keys(const Review *review);
 static Datum decide(FunctionCallInfo fcinfo, const Review *review,
 					const char *step, Datum keys, bool take);
 static Datum selected_keys(const Review *review, int64 *n);
-static bool count_non_marketing(const Review *review, int64 *non_marketing);
+static bool count_others(const Review *review, int64 *non_marketing, int64 *deleted);
 static void close_review(const Review *review, const char *state);
 static void run(const Review *review, const char *query, int nparams,
 				Oid *types, Datum *values);
@@ -180,6 +180,7 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 	Datum		args[lengthof(types)];
 	int64		selected;
 	int64		non_marketing;
+	int64		deleted;
 
 	SPI_connect();
 	review = find_review(fcinfo, "SHARE");
@@ -197,12 +198,12 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 							  lengthof(types), types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not preview a review");
 	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls);
-	if (!nulls[COL_BILLABLE] && count_non_marketing(&review, &non_marketing))
+	if (!nulls[COL_BILLABLE] && count_others(&review, &non_marketing, &deleted))
 	{
 		nulls[COL_NON_MARKETING] = nulls[COL_NON_MARKETING_AFTER] = false;
 		values[COL_NON_MARKETING] = Int64GetDatum(non_marketing);
 		values[COL_NON_MARKETING_AFTER] =
-			Int64GetDatum(non_marketing + DatumGetInt64(values[COL_BILLABLE]) -
+			Int64GetDatum(non_marketing + DatumGetInt64(values[COL_BILLABLE]) - deleted -
 						  DatumGetInt64(values[COL_BILLABLE_AFTER]));
 	}
 	return finish_row(fcinfo, values, nulls);
@@ -441,19 +442,16 @@ selected_keys(const Review *review, int64 *n)
 	return mkt_key_convert_array(DatumGetArrayTypeP(keys), get_element_type(review->keys_type));
 }
 
-/* Over all attached tables; false while some are not counted yet. */
+/* Contacts that are there, and deleted ones that still count; false while some tables are not counted yet. */
 static bool
-count_non_marketing(const Review *review, int64 *non_marketing)
+count_others(const Review *review, int64 *non_marketing, int64 *deleted)
 {
 	ListCell   *cell;
-	int64		billable;
-	int64		total;
 
 	foreach(cell, mkt_attachment_list())
 		if (!((MktAttachedTable *) lfirst(cell))->counted)
 		return false;
-	mkt_count_now(review->account, mkt_now(), &billable, &total, NULL);
-	*non_marketing = total - billable;
+	mkt_count_others(review->account, mkt_now(), non_marketing, deleted);
 	return true;
 }
 

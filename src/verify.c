@@ -177,16 +177,16 @@ contacts_counted(const MktAttachment *attachment, bool by_status)
 	return query.data;
 }
 
-/* The counts as a subquery, with what this transaction has not written yet. */
+/* The counts as a subquery, with what this transaction has not written yet; of contacts that are there. */
 static char *
 counts(Oid count_table)
 {
 	const char *name = mkt_qualified_name(count_table);
 
 	return psprintf("(SELECT m.account, i.until, i.n FROM ("
-					"SELECT account, was, until, n FROM ONLY %s UNION ALL "
+					"SELECT account, was, until, n FROM ONLY %s WHERE NOT deleted UNION ALL "
 					"SELECT account_name::%s, was, until, n FROM mkt.unposted() "
-					"WHERE count_table OPERATOR(pg_catalog.=) %u) AS m "
+					"WHERE count_table OPERATOR(pg_catalog.=) %u AND NOT deleted) AS m "
 					"CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
 					"WHERE i.until IS NOT NULL) AS n",
 					name, format_type_be_qualified(mkt_count_account_type(count_table)),

@@ -30,6 +30,7 @@ import argparse
 import bisect
 import copy
 import io
+import itertools
 import random
 import time
 import traceback
@@ -51,6 +52,9 @@ OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
         "marketing_source_type", "marketing_source_name"]
 COMMON = "common"
 ROLE = "postgres"
+# Where contacts that are gone and still count stand among the tables.
+DELETED = "deleted"
+deletions = itertools.count()
 # Where a transaction's own places begin, after all committed ones.
 OWN = 10 ** 9
 MICROSECOND = timedelta(microseconds=1)
@@ -464,6 +468,7 @@ class State:
         self.labels = {}
         self.call = None
         self.rows = {table.name: {} for table in tables}
+        self.rows[DELETED] = {}
         self.accounts = {}
         self.defaults = Defaults()
         self.session = Settable()
@@ -531,7 +536,7 @@ class State:
         self.of(table)[identity] = new
         self.happen(table, None, new)
 
-    def happen(self, table, old, new):
+    def happen(self, table, old, new, counts_until=None):
         """Notes what a row's becoming another one means."""
         if table.leaves(old, new):
             # What it leaves may turn out to be nothing.
@@ -541,7 +546,8 @@ class State:
                 *model.events(old, None, self.now, self.session.source()),
                 *model.events(None, new, self.now, self.session.source())]
         else:
-            happened = model.events(old, new, self.now, self.session.source())
+            happened = model.events(old, new, self.now, self.session.source(),
+                                    counts_until)
         for event in happened:
             batch = None if event.passed() else self.batch_of(table)
             self.journal.append(Happened(table.name, event, batch, ROLE))
@@ -749,10 +755,20 @@ class State:
         gone = [old for old in olds if user_trigger(table, old, None)]
         for old in gone:
             del self.of(table)[table.identity(old)]
-            self.happen(table, old, None)
+            self.happen(table, old, None, counts_until=self.keep(table, old))
         return gone
 
+    def keep(self, table, old):
+        """T13: until when a contact that is gone counts."""
+        until = model.counts_until(old, self.settings(old.account), self.now)
+        if until:
+            self.rows[DELETED][next(deletions)] = model.Deleted(
+                table.name, old.account, until)
+        return until
+
     def truncate(self, table):
+        for old in self.of(table).values():
+            self.keep(table, old)
         self.of(table).clear()
         self.journal.append(Emptied(table.name, self.now, ROLE,
                                     self.session.source()))
@@ -796,6 +812,10 @@ class State:
                 if new != row and table.freezes(row):
                     raise Unpredictable
                 self.put(table, identity, new)
+        for identity, row in self.rows[DELETED].items():
+            if text(row.account) in names and row.until > self.now:
+                self.rows[DELETED][identity] = row._replace(
+                    until=self.next_update(row.account))
 
     def apply(self, halves=(0, 1)):
         for table in self.tables:
@@ -1995,11 +2015,12 @@ class Generator:
                                   self.rng.choice([29, 30, 31]))
         commitment = "monthly" if started_on and self.chance(0.5) else "annual"
         return Settings(commitment, started_on, self.rng.choice(ZONES),
-                        self.rng.choice(self.world.editions))
+                        self.rng.choice(self.world.editions),
+                        self.chance(0.4))
 
     def insert_account(self, name, settings):
         return ("INSERT INTO mkt.account (account, commitment, started_on,"
-                " time_zone, edition) VALUES (%s, %s)" % (
+                " time_zone, edition, count_deleted) VALUES (%s, %s)" % (
                     literal(name), ", ".join(map(literal, settings))))
 
     def new_account(self, session, state):
@@ -2017,8 +2038,9 @@ class Generator:
         name, settings = self.account_name(), self.new_settings(state)
         sql = self.insert_account(name, settings) + (
             " ON CONFLICT (account) DO UPDATE SET (commitment, started_on,"
-            " time_zone, edition) = ROW (EXCLUDED.commitment,"
-            " EXCLUDED.started_on, EXCLUDED.time_zone, EXCLUDED.edition)")
+            " time_zone, edition, count_deleted) = ROW (EXCLUDED.commitment,"
+            " EXCLUDED.started_on, EXCLUDED.time_zone, EXCLUDED.edition,"
+            " EXCLUDED.count_deleted)")
 
         def run(state):
             state.set_settings({**state.accounts, name: settings})
@@ -2029,7 +2051,7 @@ class Generator:
         """One setting, or one that cannot be."""
         name, settings = self.account_name(), self.new_settings(state)
         field = self.rng.choice(["commitment", "started_on", "time_zone",
-                                 "edition"])
+                                 "edition", "count_deleted"])
         value = getattr(settings, field)
         if field == "time_zone" and self.chance(0.1):
             value = "Europe/Nowhere"
@@ -2269,6 +2291,9 @@ class Generator:
 
         def run(state):
             if not again:
+                for identity, row in list(state.rows[DELETED].items()):
+                    if row.table == table.name:
+                        del state.rows[DELETED][identity]
                 state.journal.append(Attached(table.name, state.now))
             return Outcome()
         return Statement("mkt.attach", sql, run)
@@ -2604,10 +2629,26 @@ class World:
         self.chronicle.absorb([
             self.completed(item, base) if isinstance(item, Moment) else item
             for item in changes[-1]])
+        before = self.committed.accounts
         merge(self.committed, changes)
+        if self.committed.accounts != before:
+            self.redate_unseen(before, base)
         for other in self.sessions:
             if other is not session:
                 other.see(changes)
+
+    def redate_unseen(self, before, base):
+        """Settings move also what a transaction with an older snapshot does
+        not see (D7)."""
+        state = self.committed
+        deleted = state.rows[DELETED]
+        for identity, row in deleted.items():
+            name = text(row.account)
+            if identity not in base.rows[DELETED] and row.until > state.now \
+                    and before.get(name, Settings())[:3] \
+                    != state.settings(row.account)[:3]:
+                deleted[identity] = row._replace(
+                    until=state.next_update(row.account))
 
     def completed(self, moment, base):
         """With what others had committed, of which the transaction that moved
@@ -3183,8 +3224,8 @@ class World:
             return (item.at, item.at, "table emptied", None, None, None,
                     *item.source, item.role, None)
         event, batch = item.event, item.batch
-        until = None if event.until in (model.NEVER, model.FOREVER) \
-            else event.until
+        until = event.counts_until if event.until in (
+            None, model.NEVER, model.FOREVER) else event.until
         return (event.changed_at, event.effective_at, event.words(),
                 event.status(), until, text(event.account), *event.source,
                 item.role, batch and batch.number)
@@ -3197,19 +3238,24 @@ class World:
 
     def compare_usage(self, session, state):
         contacts = state.contacts()
-        names = set(contacts).union(state.accounts)
+        names = {name for name, rows in contacts.items() if any(
+            not isinstance(row, model.Deleted) or row.until > state.now
+            for row in rows)}.union(state.accounts)
         rows = session.query(
-            "SELECT account, edition, billable, non_marketing, pending, total,"
-            " next_update, billable_after_update FROM mkt.usage")
+            "SELECT account, edition, billable, non_marketing, pending,"
+            " deleted, total, next_update, billable_after_update"
+            " FROM mkt.usage")
         same_rows("mkt.usage", [
             self.usage(state, name, contacts[name]) for name in names], rows)
 
     def usage(self, state, name, contacts):
         settings = state.settings(name)
-        states = Counter(row.state(state.now) for row in contacts)
+        there = [row for row in contacts if not isinstance(row, model.Deleted)]
+        states = Counter(row.state(state.now) for row in there)
         update = settings.next_update(state.now)
-        return (name, settings.edition, states["M"] + states["P"],
-                states["N"], states["P"], len(contacts), update,
+        count = billable(contacts, state.now)
+        return (name, settings.edition, count, states["N"], states["P"],
+                count - states["M"] - states["P"], len(there), update,
                 billable(contacts, update))
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import accounts
 import apply
 import attach
 import billable
@@ -24,7 +25,7 @@ import side
 import unrelated
 
 BENCHMARKS = {"unrelated": unrelated, "one_account": one_account, "bulk": bulk, "billable": billable, "apply": apply,
-              "history": history, "attach": attach}
+              "history": history, "accounts": accounts, "attach": attach}
 
 
 class Bench:

@@ -67,6 +67,7 @@ SELECT mkt.attach('late', account => 'l', already_marketing => 'label = ''1''');
 COMMIT;
 INSERT INTO mkt.account (account, edition, commitment, started_on, time_zone)
 VALUES ('1', 'starter', 'monthly', '2025-01-15', 'Europe/Oslo'), ('north', NULL, 'annual', '2024-03-20', 'UTC');
+INSERT INTO mkt.account (account, count_deleted) VALUES ('south', true), ('all & one', true);
 INSERT INTO "Crm"."Contact" SELECT i, nullif(i % 4, 3), 'x', 'marketing', i % 3 = 0 FROM generate_series(1, 40) AS i;
 UPDATE "Crm"."Contact" SET marketing_status = 'marketing', marketing_until_next_update = false WHERE id = 3;
 INSERT INTO a_parted SELECT i, 'north', 'marketing', i % 2 = 0 FROM generate_series(1, 10) AS i;
@@ -90,6 +91,7 @@ SET mktcontacts.batch = 'spring';
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing', marketing_source_type = 'a bot' WHERE id IN (4, 5, 7, 8);
 UPDATE north SET marketing_status = 'marketing', marketing_until_next_update = false;
 DELETE FROM "Crm"."Contact" WHERE id = 40;
+DELETE FROM south WHERE id = 1;
 RESET mktcontacts.batch;
 SET mktcontacts.clock = '2026-03-12 12:00+00';
 SELECT mkt.fold_counts('mkt."Crm_Contact_count"');
@@ -158,7 +160,7 @@ sub works
 {
 	my ($db) = @_;
 
-	is($node->safe_psql($db, <<'SQL'), "1|0|0|1\n2|0\n10|10", "$db: contacts change and count as ever");
+	is($node->safe_psql($db, <<'SQL'), "1|0|0|1\n2|0\n10|10|2", "$db: contacts change and count as ever");
 INSERT INTO "Crm"."Contact" (id, account_id, marketing_status) VALUES (100, 9, 'marketing'), (101, 9, 'marketing');
 SELECT changed, already, pending, not_found FROM mkt.set_non_marketing('"Crm"."Contact"', ARRAY[100, 999]);
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing' WHERE id = 101;
@@ -166,7 +168,8 @@ SELECT mkt.billable('9'), mkt.billable('9', '2026-04-01');
 UPDATE south SET marketing_status = 'non_marketing';
 DELETE FROM north WHERE id > 5;
 UPDATE a_parted SET region = 'north' WHERE region = 'south' AND id > 5;
-SELECT mkt.billable('north'), (SELECT count(*) FROM a_parted WHERE region = 'north');
+DELETE FROM south WHERE id = 2;
+SELECT mkt.billable('north'), (SELECT count(*) FROM a_parted WHERE region = 'north'), (SELECT deleted FROM mkt.usage WHERE account = 'south');
 SQL
 	is(verify(undef, $db), '', "$db: exactly");
 	is($node->safe_psql($db, <<'SQL'), 't', "$db: a new list has a new number");
