@@ -235,6 +235,7 @@ COMMENT ON FUNCTION mkt.next_period(text) IS 'The first period of an account tha
 -- A row of counts says how many contacts changed (at), until when they were marketing before and since. So a count at an instant is
 -- what the rows made until then say of it, and it changes at the instants of rows, and where pending contacts expire. A sum holds
 -- what was folded; of that, the rows of the history since the start are taken back, and come again at their own instants.
+-- Contacts that are deleted and still count (T13) are deletions when they end.
 
 CREATE FUNCTION mkt.count_period(account text, starts_at timestamptz, ends_at timestamptz, OUT opening bigint, OUT created bigint,
 								 OUT promotions bigint, OUT demotions bigint, OUT deletions bigint, OUT closing bigint,
@@ -242,26 +243,26 @@ CREATE FUNCTION mkt.count_period(account text, starts_at timestamptz, ends_at ti
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	WITH move AS (
-		SELECT m.was, m.until, m.n, m.at, m.before, m.at >= starts_at AND m.at < ends_at AS inside
+		SELECT m.deleted, m.was, m.until, m.n, m.at, m.before, m.at >= starts_at AND m.at < ends_at AS inside
 		FROM (
-			SELECT c.was, c.until, c.n, coalesce(c.at, '-infinity') AS at, CASE WHEN c.at >= starts_at THEN 0 ELSE c.n END AS before
+			SELECT c.deleted, c.was, c.until, c.n, coalesce(c.at, '-infinity') AS at, CASE WHEN c.at >= starts_at THEN 0 ELSE c.n END AS before
 			FROM mkt.contact_count AS c
 			WHERE c.account_name = count_period.account AND (c.at IS NULL OR c.at < ends_at)
 			UNION ALL
-			SELECT h.was, h.until, h.n, h.at, - h.n
+			SELECT h.deleted, h.was, h.until, h.n, h.at, - h.n
 			FROM mkt.contact_count_history AS h
 			WHERE h.account_name = count_period.account AND h.at >= starts_at
 		) AS m
 	), total AS (
 		SELECT coalesce(sum(m.before) FILTER (WHERE m.until > starts_at), 0) - coalesce(sum(m.before) FILTER (WHERE m.was > starts_at), 0) AS opening,
-			coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was IS NULL AND m.until > m.at AND m.n > 0), 0) AS created,
+			coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was IS NULL AND m.until > m.at AND m.n > 0 AND NOT m.deleted), 0) AS created,
 			coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was <= m.at AND m.until > m.at), 0) AS promotions,
 			coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was > m.at AND m.until <= m.at), 0) AS demotions,
 			coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was > m.at AND m.until IS NULL), 0)
-			- coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was IS NULL AND m.until > m.at AND m.n < 0), 0) AS deletions
+			- coalesce(sum(m.n) FILTER (WHERE m.inside AND m.was IS NULL AND m.until > m.at AND (m.n < 0 OR m.deleted)), 0) AS deletions
 		FROM move AS m
 	), change AS (
-		SELECT e.at, sum(e.n) AS n, sum(e.n) FILTER (WHERE e.expires) AS expired
+		SELECT e.at, sum(e.n) AS n, sum(e.n) FILTER (WHERE e.expires AND NOT m.deleted) AS expired, sum(e.n) FILTER (WHERE e.expires AND m.deleted) AS gone
 		FROM move AS m
 		CROSS JOIN LATERAL (VALUES
 			(m.at, false, CASE WHEN m.inside THEN m.n * (coalesce(m.until > m.at, false)::integer - coalesce(m.was > m.at, false)::integer) END),
@@ -280,9 +281,9 @@ BEGIN ATOMIC
 	), top AS (
 		SELECT r.n, r.at FROM running AS r ORDER BY r.n DESC, r.at LIMIT 1
 	), ending AS (
-		SELECT coalesce(sum(c.n), 0) AS n, coalesce(sum(c.expired), 0) AS expired FROM change AS c
+		SELECT coalesce(sum(c.n), 0) AS n, coalesce(sum(c.expired), 0) AS expired, coalesce(sum(c.gone), 0) AS gone FROM change AS c
 	)
-	SELECT t.opening::bigint, t.created::bigint, t.promotions::bigint, (t.demotions - e.expired)::bigint, t.deletions::bigint,
+	SELECT t.opening::bigint, t.created::bigint, t.promotions::bigint, (t.demotions - e.expired)::bigint, (t.deletions - e.gone)::bigint,
 		(t.opening + e.n)::bigint, top.n::bigint, top.at
 	FROM total AS t CROSS JOIN ending AS e CROSS JOIN top;
 END;

@@ -157,6 +157,21 @@ CALL mkt.run();
 SELECT account, ends_on, tier, currency, charge FROM mkt.period WHERE account IN ('pe gone', 'pe other') ORDER BY account, ends_at;
 ROLLBACK;
 
+-- Deleted contacts that count until the update date (T13) are deletions, folded meanwhile or not.
+BEGIN;
+INSERT INTO mkt.account (account, count_deleted) VALUES ('pe keeps', true);
+INSERT INTO contact (id, account, marketing_status) SELECT 70000 + i, 'pe keeps', 'marketing' FROM generate_series(1, 10) AS i;
+SET LOCAL mktcontacts.clock = '2026-10-20 12:00+00';
+DELETE FROM contact WHERE account = 'pe keeps' AND id <= 70003;
+UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 70004;
+SET LOCAL mktcontacts.clock = '2026-11-10 12:00+00';
+SELECT mkt.fold_counts(count_table) > 0 AS folded FROM mkt.attachment WHERE contacts = 'contact'::regclass;
+DELETE FROM contact WHERE id = 70005;
+SET LOCAL mktcontacts.clock = '2026-12-02 12:00+00';
+CALL mkt.run();
+SELECT ends_on, opening, created, promotions, demotions, deletions, adjusted, closing, highest FROM mkt.period WHERE account = 'pe keeps' ORDER BY ends_at;
+ROLLBACK;
+
 -- An account that is a number or a uuid. Who may not ask for a text's may not for theirs.
 INSERT INTO mkt.account (account, edition, started_on) VALUES ('12345678', 'starter', '2026-10-02'), ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'starter', '2026-10-02');
 SELECT description, amount, draft FROM mkt.invoice(12345678);
