@@ -377,6 +377,8 @@ FOR EACH ROW WHEN (OLD.edition IS NOT NULL
 	AND (OLD.edition, OLD.currency, OLD.commitment, OLD.started_on, OLD.time_zone, OLD.sandbox)
 		IS DISTINCT FROM (NEW.edition, NEW.currency, NEW.commitment, NEW.started_on, NEW.time_zone, NEW.sandbox))
 EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tier_renewed_at_last BEFORE DELETE ON mkt.account
+FOR EACH ROW WHEN (OLD.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
 CREATE TRIGGER tier_restarted AFTER UPDATE ON mkt.account
 FOR EACH ROW WHEN (OLD.edition IS DISTINCT FROM NEW.edition) EXECUTE FUNCTION mkt.set_tier();
 CREATE TRIGGER tier_redated AFTER UPDATE ON mkt.account

@@ -84,18 +84,29 @@ BEGIN ATOMIC
 			CASE WHEN r.accounts > 0 AND mkt.now() - r.since > interval '10 minutes' THEN 'CALL mkt.run();' END
 		FROM (SELECT count(*) AS accounts, min(renews_at) AS since FROM mkt.account_tier WHERE renews_at <= mkt.now()) AS r
 	UNION ALL
-		SELECT 7, 'notices', CASE WHEN n.unread > 0 THEN format('not seen: %s', n.unread) ELSE 'all seen' END,
+		SELECT 7, 'periods',
+			CASE WHEN p.problems > 0 THEN format('cannot be closed: %s', p.problems)
+				WHEN p.due > 0 THEN format('to close: %s, late by %s', p.due, date_trunc('second', mkt.now() - p.since)) ELSE 'all closed' END,
+			CASE WHEN p.problems > 0 THEN 'SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL;'
+				WHEN p.due > 0 AND mkt.now() - p.since > interval '10 minutes' THEN 'CALL mkt.run();' END
+		FROM (
+			SELECT count(*) AS due, min(ends_at) AS since, (SELECT count(*) FROM mkt.open_period WHERE problem IS NOT NULL) AS problems
+			FROM mkt.open_period
+			WHERE ends_at > '-infinity' AND ends_at <= mkt.now()
+		) AS p
+	UNION ALL
+		SELECT 8, 'notices', CASE WHEN n.unread > 0 THEN format('not seen: %s', n.unread) ELSE 'all seen' END,
 			CASE WHEN n.unread > 0 THEN 'SELECT * FROM mkt.notice WHERE seen_at IS NULL;' END
 		FROM (SELECT count(*) AS unread FROM mkt.notice WHERE seen_at IS NULL) AS n
 	UNION ALL
-		SELECT 8, 'parked contacts', p.parked::text, CASE WHEN p.parked > 0 THEN 'SELECT * FROM mkt.parked;' END
+		SELECT 9, 'parked contacts', p.parked::text, CASE WHEN p.parked > 0 THEN 'SELECT * FROM mkt.parked;' END
 		FROM (SELECT count(*) AS parked FROM mkt.parked_contact) AS p
 	UNION ALL
-		SELECT 9, 'open reviews', CASE WHEN v.reviews > 0 THEN format('%s, the oldest of %s', v.reviews, date_trunc('second', v.since)) ELSE '0' END,
+		SELECT 10, 'open reviews', CASE WHEN v.reviews > 0 THEN format('%s, the oldest of %s', v.reviews, date_trunc('second', v.since)) ELSE '0' END,
 			CASE WHEN v.reviews > 0 THEN 'SELECT * FROM mkt.review WHERE state = ''open'';' END
 		FROM (SELECT count(*) AS reviews, min(opened_at) AS since FROM mkt.review WHERE state = 'open') AS v
 	UNION ALL
-		SELECT 10, 'workflows', format('%s on, %s held', w.on_now, w.held),
+		SELECT 11, 'workflows', format('%s on, %s held', w.on_now, w.held),
 			CASE WHEN w.held > 0 THEN 'SELECT workflow, account, name, held_because FROM mkt.workflow WHERE state = ''held'';' END
 		FROM (SELECT count(*) FILTER (WHERE state = 'on') AS on_now, count(*) FILTER (WHERE state = 'held') AS held FROM mkt.workflow) AS w
 	) AS s

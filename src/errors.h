@@ -36,6 +36,8 @@
 #define ERRCODE_MKT_MAXIMUM					MAKE_SQLSTATE('M','K','0','1','4')
 /* rule B10: an account would have more contacts than its limit */
 #define ERRCODE_MKT_CONTACT_LIMIT			MAKE_SQLSTATE('M','K','0','1','5')
+/* rule B11: a closed period does not change */
+#define ERRCODE_MKT_PERIOD_CLOSED			MAKE_SQLSTATE('M','K','0','1','6')
 /* rule B4: a downgrade was requested too late for the renewal */
 #define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
 /* a review has been applied or abandoned */

@@ -148,6 +148,7 @@ extern char *mkt_batch;
 extern int	mkt_workflow_timeout;
 
 extern TimestampTz mkt_now(void);
+extern bool mkt_clock_is_held(void);
 extern void mkt_setting_init(void);
 
 /* ---- security.c: with whose rights something runs ---- */
@@ -489,6 +490,10 @@ extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
 extern void mkt_watch_run(MktWork *work);
 extern void mkt_watch_init(void);
+
+/* ---- period.c: closing periods ---- */
+
+extern void mkt_period_run(MktWork *work);
 
 /* ---- contact.c, shortcut.c ---- */
 

@@ -305,15 +305,19 @@ mkt_satellite_expire(const MktAttachedTable *table)
 	mkt_act_again_as(rights);
 }
 
-/* The beginning of the first month to keep, when there is an earlier one. */
+/*
+ * The beginning of the first month to keep, when there is an earlier one.  What
+ * open periods need is kept until they are closed.
+ */
 static bool
 find_cutoff(Oid contacts, TimestampTz *cutoff)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
 	bool		isnull = true;
 
-	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, pg_catalog.date_trunc('month', "
-							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS cutoff "
+	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, CASE WHEN history_kept IS NOT NULL THEN LEAST(pg_catalog.date_trunc('month', "
+							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', "
+							  "(SELECT pg_catalog.min(starts_at) FROM mkt.open_period)) END AS cutoff "
 							  "FROM mkt.attachment WHERE contacts OPERATOR(pg_catalog.=) $1) AS c "
 							  "WHERE COALESCE(history_since OPERATOR(pg_catalog.<) cutoff, cutoff IS NOT NULL)",
 							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},

@@ -44,6 +44,13 @@ mkt_now(void)
 	return held_at ? *held_at : GetCurrentTransactionStartTimestamp();
 }
 
+/* Whether the present is what the setting says, and not what time it is. */
+bool
+mkt_clock_is_held(void)
+{
+	return held_at != NULL;
+}
+
 void
 mkt_setting_init(void)
 {

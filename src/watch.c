@@ -404,8 +404,8 @@ call(const char *query, const char *account, int nargs, Datum *values)
 
 /*
  * Trigger on mkt.account: an account gets an edition, another one, or loses it, or
- * with an argument other dates; before any of that, what was due is renewed by what
- * it had.  On mkt.threshold: the boundaries are others.
+ * with an argument other dates; before any of that, and before it is deleted, what
+ * was due is renewed by what it had.  On mkt.threshold: the boundaries are others.
  */
 Datum
 mkt_set_tier(PG_FUNCTION_ARGS)
@@ -432,9 +432,11 @@ mkt_set_tier(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 	{
 		account = account_of(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
-		lock_account(account);
+		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+			lock_account(account);
 		renew(account);
-		return PointerGetDatum(trigger->tg_newtuple);
+		return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+							   trigger->tg_trigtuple);
 	}
 	account = account_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
 						 trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
