@@ -17,6 +17,7 @@ CREATE TABLE mkt.period (
 	highest_at	timestamptz,
 	edition		text,
 	tier		bigint,
+	billed_edition text,
 	billed_tier	bigint,
 	currency	text,
 	price		numeric,
@@ -46,7 +47,8 @@ COMMENT ON COLUMN mkt.period.highest IS 'The highest billable count from its sta
 COMMENT ON COLUMN mkt.period.highest_at IS 'When that was reached first.';
 COMMENT ON COLUMN mkt.period.edition IS 'The account''s edition at its end.';
 COMMENT ON COLUMN mkt.period.tier IS 'The tier at its end; null: none.';
-COMMENT ON COLUMN mkt.period.billed_tier IS 'The tier that its charge is for: without what mkt.tier_change has charged to the end of the term (B5).';
+COMMENT ON COLUMN mkt.period.billed_edition IS 'The edition that its months are charged for: until the term ends the one before what mkt.tier_change has charged to its end (B5).';
+COMMENT ON COLUMN mkt.period.billed_tier IS 'The tier of billed_edition that its months are charged for.';
 COMMENT ON COLUMN mkt.period.currency IS 'The currency of price and charge.';
 COMMENT ON COLUMN mkt.period.price IS 'What a month of tier cost on its last day; null where there was no price.';
 COMMENT ON COLUMN mkt.period.charge IS 'What is to be paid for it: the sum of its lines in mkt.period_line. 0 in a sandbox (B9), null where there was no price.';
@@ -313,11 +315,11 @@ COMMENT ON FUNCTION mkt.unknown_counts(text, timestamptz, timestamptz) IS
 'Which counts of a period are not known, because a table''s history does not reach so far back: at its start, inside, at its end; and why.';
 
 -- The tier just before an instant is the one that the first change since then was from. mkt.tier_change says it of all but the first
--- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. A tier that was exceeded in mid-term has been charged to the end of the
--- term (B5), so what is billed until then is the tier before.
+-- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. What
+-- changed in mid-term has been charged to the end of the term (B5), or gives nothing back: until then what was before is billed.
 
-CREATE FUNCTION mkt.tier_of_period(account text, edition text, time_zone text, created_at timestamptz, starts_on date, ends_at timestamptz,
-								   OUT tier bigint, OUT billed_tier bigint)
+CREATE FUNCTION mkt.tier_of_period(account text, edition text, created_at timestamptz, starts_on date, ends_at timestamptz,
+								   OUT tier bigint, OUT billed_edition text, OUT billed_tier bigint)
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	WITH later AS (
@@ -337,27 +339,29 @@ BEGIN ATOMIC
 			SELECT greatest(c.from_tier, (SELECT max(x.to_tier) FROM mkt.tier_change AS x
 										  WHERE x.account = c.account AND x.at < tier_of_period.ends_at AND x.change > c.change)) AS from_tier
 			FROM mkt.tier_change AS c
-			WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.ends_at AND c.at < l.ended_at
+			WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.ends_at
+			  AND (c.at < l.ended_at OR c.at = l.ended_at AND c.reason = 'renewed')
 			ORDER BY c.change
 			LIMIT 1
 		) AS c ON true
-		WHERE tier_of_period.edition IS NOT NULL
-	), risen AS (
-		SELECT c.from_tier, c.at, c.change,
-			c.reason = 'exceeded' AND NOT c.sandbox AND c.charge IS NOT NULL AND (c.at AT TIME ZONE time_zone)::date + c.days_left > starts_on AS is_charged
-		FROM mkt.tier_change AS c
-		WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.created_at AND c.at < tier_of_period.ends_at
+	), of_term AS (
+		SELECT c.at, c.change, c.from_edition, c.from_tier, c.from_price, c.charge
+		FROM mkt.changes_of_term(tier_of_period.account, tier_of_period.created_at, tier_of_period.starts_on, tier_of_period.ends_at) AS c
 	)
-	SELECT e.tier,
-		coalesce((SELECT r.from_tier FROM risen AS r
-				  WHERE r.is_charged AND NOT EXISTS (SELECT FROM risen AS n WHERE NOT n.is_charged AND (n.at, n.change) > (r.at, r.change))
-				  ORDER BY r.at, r.change
-				  LIMIT 1), e.tier)
-	FROM ending AS e;
+	SELECT e.tier, coalesce(b.from_edition, tier_of_period.edition), coalesce(b.from_tier, e.tier)
+	FROM ending AS e
+	LEFT JOIN (
+		SELECT c.from_edition, c.from_tier
+		FROM of_term AS c
+		WHERE c.from_price IS NOT NULL AND EXISTS (SELECT FROM of_term WHERE charge IS NOT NULL)
+		ORDER BY c.at, c.change
+		LIMIT 1
+	) AS b ON true
+	WHERE tier_of_period.edition IS NOT NULL;
 END;
-REVOKE ALL ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) IS
-'The tier of an account just before an instant, and the one that its period is billed for. Nulls without an edition.';
+REVOKE ALL ON FUNCTION mkt.tier_of_period(text, text, timestamptz, date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.tier_of_period(text, text, timestamptz, date, timestamptz) IS
+'The tier of an account just before an instant, and the edition and tier that its period is billed for. Nulls without an edition.';
 
 CREATE FUNCTION mkt.part_of_month(commitment mkt.commitment, started_on date, time_zone text, starts_on date, ends_on date, ends_at timestamptz,
 								  OUT days integer, OUT of_days integer)
@@ -375,7 +379,7 @@ REVOKE ALL ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date,
 COMMENT ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date, timestamptz) IS
 'The days of a period, from the start of the commitment on, and those of the month in which it ends: the calendar''s, or from one renewal day to the next.';
 
-CREATE FUNCTION mkt.period_charges(account text, starts_at timestamptz, ends_at timestamptz, time_zone text, edition text, billed_tier bigint,
+CREATE FUNCTION mkt.period_charges(account text, starts_at timestamptz, ends_at timestamptz, time_zone text, billed_edition text, billed_tier bigint,
 								   currency text, sandbox boolean, days integer, of_days integer)
 RETURNS TABLE (line integer, description text, quantity numeric, unit_price numeric, amount numeric)
 LANGUAGE SQL STABLE ROWS 4
@@ -384,27 +388,28 @@ BEGIN ATOMIC
 		SELECT d.day, c.decimals
 		FROM (SELECT ((ends_at - interval '1 microsecond') AT TIME ZONE time_zone)::date AS day) AS d
 		JOIN mkt.currency AS c ON c.currency = period_charges.currency AND d.day >= c.valid_from AND d.day < coalesce(c.valid_to, 'infinity')
-		WHERE mkt.price_on(edition, billed_tier, period_charges.currency, d.day) IS NOT NULL AND NOT sandbox
+		WHERE mkt.price_on(billed_edition, billed_tier, period_charges.currency, d.day) IS NOT NULL AND NOT sandbox
 	)
 	SELECT (row_number() OVER (ORDER BY l.part, l.at, l.line))::integer, l.description, l.quantity, l.unit_price, l.amount
 	FROM (
 		SELECT 1 AS part, NULL::timestamptz AS at, q.line,
-			format('%s, %s', edition, q.description) || CASE WHEN days <> of_days THEN format(', %s of %s days', days, of_days) ELSE '' END AS description,
+			format('%s, %s', billed_edition, q.description) || CASE WHEN days <> of_days THEN format(', %s of %s days', days, of_days) ELSE '' END AS description,
 			q.quantity::numeric AS quantity, q.unit_price,
 			round(q.quantity * q.unit_price * days / of_days, m.decimals) AS amount
 		FROM month AS m
-		CROSS JOIN LATERAL mkt.quote(edition, billed_tier, period_charges.currency, m.day::timestamptz) AS q
+		CROSS JOIN LATERAL mkt.quote(billed_edition, billed_tier, period_charges.currency, m.day::timestamptz) AS q
 		UNION ALL
 		SELECT 2, c.at, c.to_tier,
-			format('%s, tier %s instead of %s from %s, %s of %s days of the term', c.edition, c.to_tier, c.from_tier,
+			format('%s, tier %s instead of %s from %s, %s of %s days of the term', c.edition, c.to_tier,
+				   CASE WHEN c.from_edition <> c.edition THEN c.from_edition || ', tier ' ELSE '' END || c.from_tier,
 				   to_char(c.at AT TIME ZONE time_zone, 'YYYY-MM-DD'), c.days_left, c.days_of_term),
 			1, c.charge, c.charge
 		FROM mkt.tier_change AS c
 		WHERE c.account = period_charges.account AND c.at >= starts_at AND c.at < ends_at AND c.currency = period_charges.currency
 		  AND c.charge <> 0 AND NOT sandbox
 		UNION ALL
-		SELECT 3, NULL, 1, format('%s, sandbox: nothing is billed', edition), 1, 0, 0
-		WHERE sandbox AND edition IS NOT NULL
+		SELECT 3, NULL, 1, format('%s, sandbox: nothing is billed', billed_edition), 1, 0, 0
+		WHERE sandbox AND billed_edition IS NOT NULL
 	) AS l;
 END;
 REVOKE ALL ON FUNCTION mkt.period_charges(text, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) FROM PUBLIC;
@@ -480,20 +485,21 @@ CREATE FUNCTION mkt.close_periods(accounts text[], settled timestamptz) RETURNS 
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS MATERIALIZED (
-		SELECT k.account, n.*, t.tier, t.billed_tier, m.days, m.of_days,
+		SELECT k.account, n.*, t.tier, t.billed_edition, t.billed_tier, m.days, m.of_days,
 			((n.ends_at - interval '1 microsecond') AT TIME ZONE n.time_zone)::date AS last_day
 		FROM unnest(close_periods.accounts) AS k (account)
 		CROSS JOIN LATERAL mkt.next_period(k.account) AS n
-		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.edition, n.time_zone, n.created_at, n.starts_on, n.ends_at) AS t ON true
+		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 		CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
 		WHERE n.ends_at <= settled
 	), line AS MATERIALIZED (
 		SELECT d.account, d.ends_at, d.currency, l.line, l.description, l.quantity, l.unit_price, l.amount
 		FROM due AS d
-		CROSS JOIN LATERAL mkt.period_charges(d.account, d.starts_at, d.ends_at, d.time_zone, d.edition, d.billed_tier, d.currency,
+		CROSS JOIN LATERAL mkt.period_charges(d.account, d.starts_at, d.ends_at, d.time_zone, d.billed_edition, d.billed_tier, d.currency,
 											  d.sandbox, d.days, d.of_days) AS l
 	), priced AS (
 		SELECT d.*, mkt.price_on(d.edition, d.tier, d.currency, d.last_day) AS price,
+			mkt.price_on(d.billed_edition, d.billed_tier, d.currency, d.last_day) AS billed_price,
 			(SELECT sum(l.amount) FROM line AS l WHERE l.account = d.account) AS charge,
 			(SELECT string_agg(format('%s %s for tier %s are not in charge', c.charge, c.currency, c.to_tier), '; ' ORDER BY c.at)
 			 FROM mkt.tier_change AS c
@@ -501,14 +507,15 @@ BEGIN ATOMIC
 		FROM due AS d
 	), closed AS (
 		INSERT INTO mkt.period (account, starts_at, ends_at, starts_on, ends_on, opening, created, promotions, demotions, deletions, adjusted, closing,
-								highest, highest_at, edition, tier, billed_tier, currency, price, charge, sandbox, note, closed_at)
+								highest, highest_at, edition, tier, billed_edition, billed_tier, currency, price, charge, sandbox, note, closed_at)
 		SELECT p.account, p.starts_at, p.ends_at, p.starts_on, p.ends_on, o.opening, k.created, k.promotions, k.demotions, k.deletions,
 			k.opening - o.opening, CASE WHEN NOT u.at_end THEN c.closing END, greatest(k.highest, CASE WHEN NOT u.inside THEN o.opening END),
 			CASE WHEN o.opening > k.highest THEN p.starts_at ELSE k.highest_at END,
-			p.edition, p.tier, p.billed_tier, CASE WHEN p.edition IS NOT NULL THEN p.currency END, p.price, p.charge, p.sandbox,
+			p.edition, p.tier, p.billed_edition, p.billed_tier, CASE WHEN p.edition IS NOT NULL THEN p.currency END, p.price, p.charge, p.sandbox,
 			nullif(concat_ws('; ', u.note,
 							 CASE WHEN p.tier IS NULL AND p.edition IS NOT NULL THEN format('no tier of %s', p.edition)
-								  WHEN p.tier IS NOT NULL AND p.price IS NULL THEN format('no price of %s in %s', p.edition, p.currency) END,
+								  WHEN p.tier IS NOT NULL AND p.price IS NULL THEN format('no price of %s in %s', p.edition, p.currency)
+								  WHEN p.tier IS NOT NULL AND p.billed_price IS NULL THEN format('no price of %s in %s', p.billed_edition, p.currency) END,
 							 CASE WHEN NOT p.sandbox THEN p.other END), ''),
 			mkt.now()
 		FROM priced AS p
@@ -565,9 +572,9 @@ BEGIN ATOMIC
 	SELECT l.line, l.description, l.quantity, l.unit_price, l.amount, n.currency, true
 	FROM asked AS a
 	CROSS JOIN LATERAL mkt.next_period(invoice.account) AS n
-	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.edition, n.time_zone, n.created_at, n.starts_on, n.ends_at) AS t ON true
+	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 	CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
-	CROSS JOIN LATERAL mkt.period_charges(invoice.account, n.starts_at, n.ends_at, n.time_zone, n.edition, t.billed_tier, n.currency,
+	CROSS JOIN LATERAL mkt.period_charges(invoice.account, n.starts_at, n.ends_at, n.time_zone, t.billed_edition, t.billed_tier, n.currency,
 										  n.sandbox, m.days, m.of_days) AS l
 	WHERE a.draft
 	UNION ALL
