@@ -544,8 +544,8 @@ read_change(TriggerData *trigger, TupleTableSlot *before, TupleTableSlot *after,
 	change->restarts = differs(before, after, ACC_EDITION) &&
 		(change->from_edition == NULL || !has_new_name(change->from_edition));
 	if (change->from_edition &&
-		(change->restarts || change->redates || differs(before, after, ACC_CURRENCY) ||
-		 differs(before, after, ACC_SANDBOX)))
+		(change->restarts || change->redates || change->old_name ||
+		 differs(before, after, ACC_CURRENCY) || differs(before, after, ACC_SANDBOX)))
 		change->before = heap_modify_tuple_by_cols(ExecCopySlotHeapTuple(before),
 												   RelationGetDescr(trigger->tg_relation), 1,
 												   (int[]) {ACC_ACCOUNT},
