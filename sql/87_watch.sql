@@ -254,7 +254,7 @@ BEGIN ATOMIC
 		LEFT JOIN LATERAL (
 			SELECT c.from_edition, c.from_tier, c.to_tier, c.at
 			FROM mkt.tier_change AS c
-			WHERE t.account IS NULL AND c.account = a.account
+			WHERE t.account IS NULL AND c.account = a.account AND c.at >= a.created_at
 			ORDER BY c.at DESC, c.change DESC
 			LIMIT 1
 		) AS l ON l.to_tier IS NULL AND mkt.next_renewal(a.account, l.at) > mkt.now()
@@ -306,7 +306,7 @@ COMMENT ON COLUMN mkt.downgrade_request.requested_at IS 'When it was asked for.'
 COMMENT ON COLUMN mkt.downgrade_request.requested_by IS 'The role that asked.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.downgrade_request', '');
 
-CREATE FUNCTION mkt.renew_tier(a mkt.account) RETURNS bigint
+CREATE FUNCTION mkt.renew_tier(a mkt.account, name_then text) RETURNS bigint
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS (
@@ -318,7 +318,7 @@ BEGIN ATOMIC
 			AND (t.renews_at AT TIME ZONE (a).time_zone)::date < coalesce(i.valid_to, 'infinity')
 		-- the request may be older than the edition, or than its tiers
 		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
-		CROSS JOIN LATERAL mkt.billable_as_known(t.account, t.renews_at) AS b (billable)
+		CROSS JOIN LATERAL mkt.billable_as_known(renew_tier.name_then, t.renews_at) AS b (billable)
 		WHERE t.account = (a).account AND t.renews_at <= mkt.now()
 		FOR UPDATE OF t
 	), changed AS (
@@ -338,9 +338,9 @@ BEGIN ATOMIC
 	)
 	SELECT count(*) FROM renewed;
 END;
-REVOKE ALL ON FUNCTION mkt.renew_tier(mkt.account) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.renew_tier(mkt.account) IS
-'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that. Argument: the settings that it had at that instant.';
+REVOKE ALL ON FUNCTION mkt.renew_tier(mkt.account, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.renew_tier(mkt.account, text) IS
+'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that. Arguments: the settings that it had at that instant, under the name that it has now; the name that it had then.';
 
 CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
 LANGUAGE SQL
@@ -433,8 +433,17 @@ BEGIN ATOMIC
 	DELETE FROM mkt.notice AS n
 	USING unnest(was, becomes) AS r (was, becomes), mkt.notice AS m
 	WHERE n.account = r.becomes AND m.account = r.was AND m.percent = n.percent AND m.period_ends_at = n.period_ends_at;
-	UPDATE mkt.notice AS n SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE n.account = r.was;
-	UPDATE mkt.tier_change AS c SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE c.account = r.was;
+	-- a deleted account may have had the name before
+	UPDATE mkt.notice AS n
+	SET account = a.account
+	FROM unnest(was, becomes) AS r (was, becomes)
+	JOIN mkt.account AS a ON a.account = r.becomes
+	WHERE n.account = r.was AND n.at >= a.created_at;
+	UPDATE mkt.tier_change AS c
+	SET account = a.account
+	FROM unnest(was, becomes) AS r (was, becomes)
+	JOIN mkt.account AS a ON a.account = r.becomes
+	WHERE c.account = r.was AND c.at >= a.created_at;
 END;
 REVOKE ALL ON FUNCTION mkt.rename_accounts(text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.rename_accounts(text[], text[]) IS 'Gives the changes of tier and the notices of accounts their new names. Arguments: the names they had; those they have.';
