@@ -208,7 +208,7 @@ BEGIN ATOMIC
 					CASE WHEN a.again THEN 0 ELSE e.attempts END, CASE WHEN a.again THEN EXCLUDED.next_attempt_at ELSE e.next_attempt_at END,
 					CASE WHEN NOT a.again THEN e.reason END, CASE WHEN NOT a.again THEN e.batch END, CASE WHEN NOT a.again THEN e.done_at END
 				FROM (
-					SELECT e.state IN ('passed_over', 'unenrolled') OR e.state <> 'waiting' AND w.reenroll AS again
+					SELECT e.state IN ('passed_over', 'unenrolled') OR e.state <> 'waiting' AND w.reenroll AND NOT enroll.pass_over AS again
 					FROM mkt.workflow AS w WHERE w.workflow = e.workflow
 				) AS a
 			)
@@ -260,12 +260,14 @@ BEGIN ATOMIC
 		  FROM mkt.workflow AS v LEFT JOIN mkt.account AS a ON a.account = v.account WHERE v.workflow = may_act_on.workflow) AS d
 	WHERE w.workflow = may_act_on.workflow AND w.day IS DISTINCT FROM d.day;
 	INSERT INTO mkt.workflow_allowance AS l (account, actions, at)
-	SELECT a.account, a.actions_per_second * 60, mkt.now()
+	SELECT a.account, greatest(1, a.actions_per_second * 60), mkt.now()
 	FROM mkt.workflow AS w
 	JOIN mkt.account AS a ON a.account = w.account
 	WHERE w.workflow = may_act_on.workflow AND a.actions_per_second IS NOT NULL
 	ON CONFLICT ON CONSTRAINT workflow_allowance_pkey DO UPDATE
-	SET actions = least(EXCLUDED.actions, l.actions + EXCLUDED.actions / 60 * greatest(0, extract(epoch FROM mkt.now() - l.at))), at = greatest(l.at, mkt.now());
+	SET actions = least(EXCLUDED.actions, l.actions + (SELECT a.actions_per_second FROM mkt.account AS a WHERE a.account = l.account)
+							* greatest(0, extract(epoch FROM mkt.now() - l.at))),
+		at = greatest(l.at, mkt.now());
 	WITH asked AS (
 		SELECT w.account, w.limit_per_day - w.changed_that_day AS left_today,
 			greatest(0, least(may_act_on.wanted, w.limit_per_day - w.changed_that_day,
@@ -299,27 +301,31 @@ REVOKE ALL ON FUNCTION mkt.act_again(bigint, text[], text, text, integer) FROM P
 COMMENT ON FUNCTION mkt.act_again(bigint, text[], text, text, integer) IS
 'Lets contacts for which a workflow''s action failed wait for the next attempt, longer each time (K3). Arguments: the workflow; their keys; how it failed; the number of attempts after which it is given up, null: none.';
 
-CREATE FUNCTION mkt.acted(workflow bigint, asked text[], keys text[], states text[], batch bigint) RETURNS void
+CREATE FUNCTION mkt.acted(workflow bigint, asked text[], keys text[], states text[], batch bigint, attempts_allowed integer) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	UPDATE mkt.enrollment AS e
 	SET state = coalesce(d.state, 'unenrolled'), batch = CASE WHEN d.state = 'changed' THEN acted.batch END, done_at = mkt.now(), reason = NULL
 	FROM unnest(acted.asked) AS a (key)
 	LEFT JOIN unnest(acted.keys, acted.states) AS d (key, state) ON d.key = a.key
-	WHERE e.workflow = acted.workflow AND e.key = a.key AND d.state IS DISTINCT FROM 'locked';
+	WHERE e.workflow = acted.workflow AND e.key = a.key AND coalesce(d.state, '') NOT IN ('locked', 'refused');
 	INSERT INTO mkt.workflow_attempt (workflow, at, key, contacts, sqlstate)
 	SELECT acted.workflow, mkt.now(), CASE WHEN count(*) = 1 THEN min(a.key) END, count(*), '00000'
 	FROM unnest(acted.asked) AS a (key)
 	LEFT JOIN unnest(acted.keys, acted.states) AS d (key, state) ON d.key = a.key
-	WHERE d.state IS DISTINCT FROM 'locked'
+	WHERE coalesce(d.state, '') NOT IN ('locked', 'refused')
 	HAVING count(*) > 0;
 	SELECT mkt.act_again(acted.workflow, array_agg(d.key), '55P03', 'somebody else has locked the contact', NULL)
 	FROM unnest(acted.keys, acted.states) AS d (key, state)
 	WHERE d.state = 'locked'
 	HAVING count(*) > 0;
+	SELECT mkt.act_again(acted.workflow, array_agg(d.key), '42501', 'row-level security does not let the owner change the contact', acted.attempts_allowed)
+	FROM unnest(acted.keys, acted.states) AS d (key, state)
+	WHERE d.state = 'refused'
+	HAVING count(*) > 0;
 	UPDATE mkt.workflow AS w SET changed_that_day = w.changed_that_day + cardinality(array_positions(acted.states, 'changed'))
 	WHERE w.workflow = acted.workflow;
 END;
-REVOKE ALL ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint) IS
-'Notes what became of contacts on which a workflow has acted. Arguments: the workflow; the keys of those asked for; of those that are there, and the states of their enrolments, or locked; the batch.';
+REVOKE ALL ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint, integer) IS
+'Notes what became of contacts on which a workflow has acted. Arguments: the workflow; the keys of those asked for; of those that are there, and the states of their enrolments, or locked or refused; the batch; the number of attempts after which those that are refused are given up.';

@@ -674,7 +674,7 @@ run_statement(void *arg)
 		elog(ERROR, "could not update contacts");
 	mkt_act_again_as(rights);
 	if (!trusted)
-		AtEOXact_GUC(true, nestlevel);
+		AtEOXact_GUC(false, nestlevel);
 	statement->rows = SPI_processed;
 }
 

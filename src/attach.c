@@ -146,7 +146,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		create_triggers(&attach);
 		first_count(&attach, &table);
 		SPI_finish();
-		AtEOXact_GUC(true, nestlevel);
+		AtEOXact_GUC(false, nestlevel);
 	}
 	else
 		relation_close(attach.rel, NoLock);

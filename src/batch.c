@@ -91,7 +91,7 @@ mkt_batch_report(int64 batch, Oid contacts, bool joined, const char *action,
 				 const int64 *outcome, Datum source_type, Datum source_name)
 {
 	report(batch, contacts, joined && *mkt_batch ? mkt_batch : NULL, action,
-		   GetOuterUserId(), outcome, source_type, source_name);
+		   mkt_user(), outcome, source_type, source_name);
 }
 
 /* More of an outcome by statements of a named batch. */
@@ -132,7 +132,7 @@ labelled(Oid contacts)
 	if (batch == 0)
 	{
 		batch = nextval_internal(mkt_relation("batch_number"), false);
-		report(batch, contacts, mkt_batch, "statement", GetOuterUserId(), none,
+		report(batch, contacts, mkt_batch, "statement", mkt_user(), none,
 			   (Datum) 0, (Datum) 0);
 	}
 	remember(contacts, batch);

@@ -168,6 +168,8 @@ extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern MktRights mkt_act_as_reader(Oid relid);
 extern void mkt_act_again_as(MktRights rights);
+extern void mkt_act_for(Oid role, void (*what) (void *arg), void *arg);
+extern Oid	mkt_user(void);
 extern int	mkt_fix_search_path(void);
 extern bool mkt_reads_all(Oid relid);
 
@@ -621,7 +623,8 @@ extern int64 mkt_set_status(MktSetCall *call);
 typedef struct MktWorkflow
 {
 	int64		workflow;
-	MktAttachment *attachment;
+	Oid			contacts;
+	MktAttachment *attachment;	/* NULL: not attached any more */
 	char	   *account;
 	char	   *name;
 	bool		set_to_marketing;
@@ -633,7 +636,8 @@ typedef struct MktWorkflow
 } MktWorkflow;
 
 extern MktWorkflow *mkt_workflow_read(int64 workflow, const char *lock);
-extern int64 mkt_enroll_now(const MktWorkflow *workflow, bool pass_over);
+extern void mkt_workflow_check(MktWorkflow *workflow);
+extern int64 mkt_enroll_now(MktWorkflow *workflow, bool pass_over);
 extern void mkt_enroll_run(MktWork *work);
 
 /* ---- apply.c ---- */

@@ -86,7 +86,7 @@ ask_all(FunctionCallInfo fcinfo, QueryBuilder build)
 			ask(fcinfo, table, build, dest);
 	}
 	SPI_finish();
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	dest->rDestroy(dest);
 }
 

@@ -392,7 +392,7 @@ unengaged_keys(const Review *review)
 							  1, types, account, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for unengaged contacts");
 	error_context_stack = context.previous;
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	mkt_act_again_as(rights);
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	return isnull ? PointerGetDatum(construct_empty_array(get_element_type(review->keys_type))) : keys;

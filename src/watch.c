@@ -398,7 +398,7 @@ call(const char *query, const char *account, int nargs, Datum *values)
 											 &isnull));
 	SPI_finish();
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	return result;
 }
 
