@@ -414,28 +414,28 @@ set_contacts(void *arg)
 		.source_type = CStringGetTextDatum("workflow"),
 		.source_name = CStringGetTextDatum(workflow->name)
 	};
-	Datum	   *free_keys;		/* that nobody else has locked */
-	Datum	  **free_states;
-	int			nfree = 0;
+	Datum	   *changing;
+	Datum	  **outcomes;		/* the states of these */
+	int			n = 0;
 
 	wait_shortly();
 	mkt_key_check_rights(workflow->contacts);
 	read_states(deed);
-	free_keys = palloc(Max(deed->n, 1) * sizeof(Datum));
-	free_states = palloc(Max(deed->n, 1) * sizeof(Datum *));
+	changing = palloc(Max(deed->n, 1) * sizeof(Datum));
+	outcomes = palloc(Max(deed->n, 1) * sizeof(Datum *));
 	for (int i = 0; i < deed->n; i++)
 	{
-		if (is_state(deed->states[i], "locked") || is_state(deed->states[i], "refused"))
+		if (!is_state(deed->states[i], "changed"))
 			continue;
-		free_keys[nfree] = deed->names[i];
-		free_states[nfree++] = &deed->states[i];
+		changing[n] = deed->names[i];
+		outcomes[n++] = &deed->states[i];
 	}
-	if (nfree == 0)
+	if (n == 0)
 		return;
-	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(text_array(free_keys, nfree)), key_type));
+	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(text_array(changing, n)), key_type));
 	deed->batch = mkt_set_status(&set);
 	if (set.outcome[MKT_PARKED] > 0)
-		mark_parked(deed, set.keys, free_states);
+		mark_parked(deed, set.keys, outcomes);
 }
 
 /*

@@ -35,6 +35,7 @@ static MktWorkflow *find(FunctionCallInfo fcinfo);
 static void check_edition(const char *account);
 static char *condition_of(FunctionCallInfo fcinfo, int filter, int condition,
 						  const MktAttachment *attachment, Oid owner);
+static void check_limit(FunctionCallInfo fcinfo, int argno, int64 least);
 static void check_new_name(const MktWorkflow *workflow, Datum name);
 static void change(const char *query, int nparams, Oid *types, Datum *values,
 				   const char *nulls);
@@ -73,6 +74,7 @@ mkt_create_workflow(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a workflow needs either filter or condition"),
 				errhint("For example condition => 'seen_at < now() - interval ''200 days'''."));
+	check_limit(fcinfo, ARG_LIMIT, 1);
 	for (int i = 0; i < ARGS; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);
@@ -119,6 +121,7 @@ mkt_alter_workflow(PG_FUNCTION_ARGS)
 		values[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
+	check_limit(fcinfo, ALTER_LIMIT, 0);
 	if (!PG_ARGISNULL(ALTER_NAME))
 		check_new_name(workflow, PG_GETARG_DATUM(ALTER_NAME));
 	if (!PG_ARGISNULL(ALTER_FILTER) && !PG_ARGISNULL(ALTER_CONDITION))
@@ -290,6 +293,17 @@ condition_of(FunctionCallInfo fcinfo, int filter, int condition,
 	written = mkt_saved_filter_write(attachment, text_to_cstring(PG_GETARG_TEXT_PP(condition)), NULL);
 	mkt_saved_filter_check(attachment, written, owner);
 	return written;
+}
+
+/* K7. */
+static void
+check_limit(FunctionCallInfo fcinfo, int argno, int64 least)
+{
+	if (!PG_ARGISNULL(argno) && PG_GETARG_INT64(argno) < least)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("limit_per_day must be positive"),
+				least == 0 ? errhint("0 ends the limit.") : errhint("Leave it out for no limit."));
 }
 
 static void
