@@ -92,7 +92,7 @@ static const char *may_update(const MktAttachment *attachment);
 static void mark_parked(const Deed * deed, ArrayType *keys, Datum **states);
 static void note_success(Run *run);
 static void note_failure(Run *run);
-static void let_wait(void *arg);
+static void write_down(void *arg);
 static bool passes(int sqlstate);
 static bool is_state(Datum state, const char *what);
 static void run_query(const char *query, int nparams, Oid *types, Datum *values,
@@ -237,7 +237,7 @@ keys_that_meet(MktWorkflow *workflow)
 	Deed		deed = {.workflow = workflow};
 
 	mkt_workflow_check(workflow);
-	mkt_act_for(workflow->owner_oid, read_keys_that_meet, &deed);
+	mkt_act_for(workflow->owner_oid, false, read_keys_that_meet, &deed);
 	return deed.keys;
 }
 
@@ -391,7 +391,7 @@ act(Run *run)
 	Deed		deed = {.workflow = workflow,.keys = run->keys};
 
 	mkt_workflow_check(workflow);
-	mkt_act_for(workflow->owner_oid, set_contacts, &deed);
+	mkt_act_for(workflow->owner_oid, true, set_contacts, &deed);
 	values[2] = text_array(deed.names, deed.n);
 	values[3] = text_array(deed.states, deed.n);
 	values[4] = Int64GetDatum(deed.batch);
@@ -568,14 +568,12 @@ note_failure(Run *run)
 {
 	run->suspects = run->nkeys > 1 ? run->nkeys : run->suspects - 1;
 	run->batch = run->nkeys > 1 ? run->nkeys / 2 : run->suspects > 0 ? run->suspects : BATCH;
-	if (run->nkeys > 1)
-		return;
-	run->failures++;
-	mkt_work_step(run->work, let_wait, run);
+	run->failures += run->nkeys == 1;
+	mkt_work_step(run->work, write_down, run);
 }
 
 static void
-let_wait(void *arg)
+write_down(void *arg)
 {
 	Run		   *run = arg;
 	Oid			types[] = {INT8OID, TEXTARRAYOID, TEXTOID, TEXTOID, INT4OID};
@@ -585,8 +583,12 @@ let_wait(void *arg)
 		Int32GetDatum(ATTEMPTS_ALLOWED)
 	};
 
-	run_query("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
-			  passes(run->step.sqlstate) ? "    n" : "     ");
+	if (run->nkeys > 1)
+		run_query("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
+				  "VALUES ($1, mkt.now(), pg_catalog.cardinality($2), $3, $4)", 4, types, values, NULL);
+	else
+		run_query("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
+				  passes(run->step.sqlstate) ? "    n" : "     ");
 }
 
 /* Whether the reason of a failure may be gone by itself next time. */

@@ -168,7 +168,7 @@ extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern MktRights mkt_act_as_reader(Oid relid);
 extern void mkt_act_again_as(MktRights rights);
-extern void mkt_act_for(Oid role, void (*what) (void *arg), void *arg);
+extern void mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg);
 extern Oid	mkt_user(void);
 extern int	mkt_fix_search_path(void);
 extern bool mkt_reads_all(Oid relid);

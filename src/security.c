@@ -145,13 +145,15 @@ mkt_act_again_as(MktRights rights)
 
 /*
  * Does something as a role that asked for it earlier: with its rights and no
- * more, and not by the labels and sources of whoever happens to call.  What it
- * sets ends with it.
+ * more, and not by the labels and sources of whoever happens to call.  Who has
+ * its rights may keep his search path, on which a table's triggers may rely.
+ * What it sets ends with it.
  */
 void
-mkt_act_for(Oid role, void (*what) (void *arg), void *arg)
+mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg)
 {
-	int			nestlevel = mkt_fix_search_path();
+	int			nestlevel = keeps_path && has_privs_of_role(GetUserId(), role) ?
+	NewGUCNestLevel() : mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(role);
 	Oid			before = on_behalf_of;
 	Oid			user;
