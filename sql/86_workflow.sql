@@ -63,7 +63,7 @@ CREATE TABLE mkt.enrollment (
 	done_at			timestamptz,
 	CONSTRAINT enrollment_pkey PRIMARY KEY (workflow, key)
 );
-CREATE INDEX enrollment_waiting ON mkt.enrollment (workflow, next_attempt_at) WHERE state = 'waiting';
+CREATE INDEX enrollment_waiting ON mkt.enrollment (workflow, next_attempt_at, key) WHERE state = 'waiting';
 COMMENT ON TABLE mkt.enrollment IS 'The contacts that have met a workflow''s condition, and what became of them (K2). Written by mkt.run().';
 COMMENT ON COLUMN mkt.enrollment.workflow IS 'The workflow.';
 COMMENT ON COLUMN mkt.enrollment.key IS 'The key of the contact, as text.';
@@ -269,15 +269,14 @@ BEGIN ATOMIC
 							* greatest(0, extract(epoch FROM mkt.now() - l.at))),
 		at = greatest(l.at, mkt.now());
 	WITH asked AS (
-		SELECT w.account, w.limit_per_day - w.changed_that_day AS left_today,
-			greatest(0, least(may_act_on.wanted, w.limit_per_day - w.changed_that_day,
-							  CASE WHEN a.actions_per_second IS NOT NULL THEN floor(l.actions)::bigint END)) AS contacts
+		SELECT l.account AS limited_account, w.limit_per_day - w.changed_that_day AS left_today,
+			greatest(0, least(may_act_on.wanted, w.limit_per_day - w.changed_that_day, floor(l.actions)::bigint)) AS contacts
 		FROM mkt.workflow AS w
 		LEFT JOIN mkt.account AS a ON a.account = w.account
-		LEFT JOIN mkt.workflow_allowance AS l ON l.account = w.account
+		LEFT JOIN mkt.workflow_allowance AS l ON l.account = a.account AND a.actions_per_second IS NOT NULL
 		WHERE w.workflow = may_act_on.workflow
 	), taken AS (
-		UPDATE mkt.workflow_allowance AS l SET actions = l.actions - s.contacts FROM asked AS s WHERE l.account = s.account
+		UPDATE mkt.workflow_allowance AS l SET actions = l.actions - s.contacts FROM asked AS s WHERE l.account = s.limited_account
 	)
 	SELECT s.contacts, s.left_today FROM asked AS s;
 END;
