@@ -25,6 +25,7 @@ SELECT * FROM checks;
 TRUNCATE middle;
 CALL mkt.run();
 SELECT * FROM drift;
+SELECT account, billable, drift FROM mkt.usage WHERE account IN ('a', 'b') ORDER BY account;
 SELECT * FROM page;
 CALL mkt.run();
 SELECT contacts, account, counted, actual FROM mkt.repair('contact');
