@@ -15,7 +15,7 @@ CREATE TABLE mkt.attachment (
 	history_kept		interval,
 	attached_at			timestamptz
 );
-COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach(), mkt.set_conditions() and mkt.detach().';
+COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach(), mkt.set_conditions(), mkt.set_history() and mkt.detach().';
 COMMENT ON COLUMN mkt.attachment.contacts IS 'The contacts table.';
 COMMENT ON COLUMN mkt.attachment.count_table IS 'The table with its counts.';
 COMMENT ON COLUMN mkt.attachment.account IS 'The account to which the whole table belongs; null where a column names it.';

@@ -23,6 +23,9 @@ CREATE TABLE mkt.account (
 	at_maximum		mkt.at_maximum	NOT NULL DEFAULT 'refuse',
 	contact_limit	bigint			CONSTRAINT "contact_limit is not negative" CHECK (contact_limit >= 0),
 	sandbox			boolean			NOT NULL DEFAULT false,
+	count_deleted	boolean			NOT NULL DEFAULT false,
+	actions_per_second numeric		CONSTRAINT "actions_per_second is positive" CHECK (actions_per_second > 0),
+	created_at		timestamptz		NOT NULL DEFAULT mkt.now() CONSTRAINT "created_at is finite" CHECK (isfinite(created_at)),
 	CONSTRAINT "a monthly commitment has started_on" CHECK (commitment <> 'monthly' OR started_on IS NOT NULL)
 );
 COMMENT ON TABLE mkt.account IS
@@ -37,6 +40,10 @@ COMMENT ON COLUMN mkt.account.maximum IS 'So many marketing contacts the account
 COMMENT ON COLUMN mkt.account.at_maximum IS 'What happens to a contact that would be one too many: refuse or park.';
 COMMENT ON COLUMN mkt.account.contact_limit IS 'So many contacts, whatever their status, the account may have (B10); null: any number.';
 COMMENT ON COLUMN mkt.account.sandbox IS 'Whether everything works and nothing is billed (B9).';
+COMMENT ON COLUMN mkt.account.count_deleted IS 'Whether marketing contacts that are deleted count until the next update date (T13).';
+CREATE INDEX account_counts_deleted ON mkt.account (account) WHERE count_deleted;
+COMMENT ON COLUMN mkt.account.actions_per_second IS 'So many contacts a second the account''s workflows may act on, a minute''s worth at once (K3); null: any number.';
+COMMENT ON COLUMN mkt.account.created_at IS 'When its first period begins: when the row was inserted.';
 CREATE INDEX account_limited ON mkt.account (account) WHERE maximum IS NOT NULL OR contact_limit IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('mkt.account', '');
 

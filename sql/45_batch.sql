@@ -25,6 +25,12 @@ REVOKE ALL ON mkt.batch_report FROM PUBLIC;
 COMMENT ON TABLE mkt.batch_report IS 'What calls and statements did, in one or more rows for each batch; mkt.batch adds them up.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.batch_report', '');
 
+CREATE FUNCTION mkt.unwritten_report() RETURNS SETOF mkt.batch_report
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'mkt_unwritten_report';
+COMMENT ON FUNCTION mkt.unwritten_report() IS
+'What the caller''s transaction has changed in batches, as far as no row of mkt.batch_report says it yet, for mkt.batch.';
+
 CREATE VIEW mkt.batch AS
 SELECT batch, contacts, label, pg_catalog.string_agg(DISTINCT action, ', ') AS action,
 	pg_catalog.string_agg(DISTINCT set_by, ', ') AS set_by, pg_catalog.min(set_at) AS set_at,
@@ -32,7 +38,7 @@ SELECT batch, contacts, label, pg_catalog.string_agg(DISTINCT action, ', ') AS a
 	pg_catalog.sum(pending)::bigint AS pending, pg_catalog.sum(not_found)::bigint AS not_found,
 	pg_catalog.sum(parked)::bigint AS parked,
 	pg_catalog.string_agg(DISTINCT source_type, ', ') AS source_type, pg_catalog.string_agg(DISTINCT source_name, ', ') AS source_name
-FROM mkt.batch_report
+FROM (SELECT * FROM mkt.batch_report UNION ALL SELECT * FROM mkt.unwritten_report()) AS r
 GROUP BY batch, contacts, label;
 COMMENT ON VIEW mkt.batch IS 'Changes that belong together: calls that set many contacts, and statements under a name given by mktcontacts.batch. mkt.undo() takes them back.';
 COMMENT ON COLUMN mkt.batch.batch IS 'Its number.';

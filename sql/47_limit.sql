@@ -1,10 +1,18 @@
--- Accounts with a maximum (limit.c).
+-- Accounts with a maximum, and those whose deleted contacts count (limit.c).
+
+CREATE TABLE mkt.limited_account (
+	account	text CONSTRAINT limited_account_pkey PRIMARY KEY
+);
+REVOKE ALL ON mkt.limited_account FROM PUBLIC;
+COMMENT ON TABLE mkt.limited_account IS
+'Rows to lock: whoever makes a contact count toward an account with a maximum or a limit holds its row until the transaction ends. Made when they are needed, and nothing of a dump.';
+COMMENT ON COLUMN mkt.limited_account.account IS 'The account.';
 
 CREATE FUNCTION mkt.limit_changed() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_limit_changed';
 REVOKE ALL ON FUNCTION mkt.limit_changed() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.limit_changed() IS 'Trigger function of mkt.account: a maximum or a limit holds from the moment it is set (B8, B10). Waits for those who are writing contacts when an account gets its first.';
+COMMENT ON FUNCTION mkt.limit_changed() IS 'Trigger function of mkt.account: a maximum or a limit holds from the moment it is set (B8, B10). Waits for those who are writing contacts when an account gets its first. With an argument: others have to look at the account''s settings again.';
 
 CREATE TRIGGER limit_set AFTER INSERT ON mkt.account
 FOR EACH ROW WHEN (NEW.maximum IS NOT NULL OR NEW.contact_limit IS NOT NULL)
@@ -16,6 +24,15 @@ EXECUTE FUNCTION mkt.limit_changed();
 CREATE TRIGGER limit_deleted AFTER DELETE ON mkt.account
 FOR EACH ROW WHEN (OLD.maximum IS NOT NULL OR OLD.contact_limit IS NOT NULL)
 EXECUTE FUNCTION mkt.limit_changed();
+CREATE TRIGGER count_deleted_set AFTER INSERT ON mkt.account
+FOR EACH ROW WHEN (NEW.count_deleted)
+EXECUTE FUNCTION mkt.limit_changed('count_deleted');
+CREATE TRIGGER count_deleted_updated AFTER UPDATE ON mkt.account
+FOR EACH ROW WHEN (OLD.count_deleted <> NEW.count_deleted OR OLD.count_deleted AND OLD.account <> NEW.account)
+EXECUTE FUNCTION mkt.limit_changed('count_deleted');
+CREATE TRIGGER count_deleted_deleted AFTER DELETE ON mkt.account
+FOR EACH ROW WHEN (OLD.count_deleted)
+EXECUTE FUNCTION mkt.limit_changed('count_deleted');
 
 CREATE TABLE mkt.parked_contact (
 	contacts	regclass	NOT NULL,

@@ -5,7 +5,7 @@ CREATE FUNCTION mkt.can_use(contacts regclass, key text, tool text, account text
 LANGUAGE C STABLE
 AS 'MODULE_PATHNAME', 'mkt_can_use';
 COMMENT ON FUNCTION mkt.can_use(regclass, text, text, text) IS
-'Whether a tool may use a contact now, and if not, why: non_marketing, unsubscribed or bounced (F4). Arguments: the contacts table; the contact''s key; the tool, from mkt.tool_use; account, required where keys are unique within an account only. Errors: MK001 not attached, MK006 keys of several columns or without their account, MK010 no such tool, P0002 no such contact that the caller can see.';
+'Whether a tool may use a contact now, and if not, why: non_marketing, unsubscribed or bounced (F4). Arguments: the contacts table; the contact''s key, one of several columns as an array such as {eu,7}; the tool, from mkt.tool_use; account, required where keys are unique within an account only. Errors: MK001 not attached, MK006 keys without their account, or of several columns and no array, MK010 no such tool, P0002 no such contact that the caller can see.';
 
 CREATE FUNCTION mkt.can_use(contacts regclass, key bigint, tool text, account text DEFAULT NULL,
 							OUT allowed boolean, OUT reason text)

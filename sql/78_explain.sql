@@ -58,7 +58,7 @@ BEGIN ATOMIC
 	) AS t;
 END;
 COMMENT ON FUNCTION mkt.explain(regclass, text, text) IS
-'Why a contact is billed, or not (P6): its state, whether it counts and until when, since when it is so, who and what made it so in which batch, and which tools may use it or why they may not; the last column says it in words. Arguments: the contacts table; the contact''s key; account, required where keys are unique within an account only. Errors: MK001, MK006, P0002 no such contact that the caller can see, 42501.';
+'Why a contact is billed, or not (P6): its state, whether it counts and until when, since when it is so, who and what made it so in which batch, and which tools may use it or why they may not; the last column says it in words. Arguments: the contacts table; the contact''s key, one of several columns as an array such as {eu,7}; account, required where keys are unique within an account only. Errors: MK001, MK006, P0002 no such contact that the caller can see, 42501.';
 
 CREATE FUNCTION mkt.explain(contacts regclass, key bigint, account text DEFAULT NULL)
 RETURNS TABLE (contact text, account_of text, state text, counts boolean, until timestamptz, since timestamptz,

@@ -24,15 +24,17 @@ SELECT pg_catalog.pg_extension_config_dump('mkt.review_review_seq', '');
 
 CREATE TABLE mkt.review_step (
 	review		bigint		NOT NULL,
-	step		text		NOT NULL,
+	step		integer		NOT NULL,
+	proposal	text		NOT NULL,
 	taken		boolean		NOT NULL,
 	proposed	bigint		NOT NULL,
 	decided_at	timestamptz	NOT NULL,
 	CONSTRAINT review_step_pkey PRIMARY KEY (review, step)
 );
-COMMENT ON TABLE mkt.review_step IS 'What was proposed in a review, and whether it was taken.';
+COMMENT ON TABLE mkt.review_step IS 'What was proposed in reviews, and whether it was taken.';
 COMMENT ON COLUMN mkt.review_step.review IS 'The review.';
-COMMENT ON COLUMN mkt.review_step.step IS 'unengaged, a filter, or a list.';
+COMMENT ON COLUMN mkt.review_step.step IS 'The number of the step in its review. What is proposed again is the same step.';
+COMMENT ON COLUMN mkt.review_step.proposal IS 'unengaged; filter or list, with its name; or a filter as JSON.';
 COMMENT ON COLUMN mkt.review_step.taken IS 'Whether the contacts were taken into the selection.';
 COMMENT ON COLUMN mkt.review_step.proposed IS 'How many contacts it added, or would have added, to those of the other steps.';
 COMMENT ON COLUMN mkt.review_step.decided_at IS 'When that was said last, by mkt.now().';
@@ -40,7 +42,7 @@ SELECT pg_catalog.pg_extension_config_dump('mkt.review_step', '');
 
 CREATE TABLE mkt.review_contact (
 	review		bigint		NOT NULL,
-	step		text		NOT NULL,
+	step		integer		NOT NULL,
 	key			text		NOT NULL,
 	CONSTRAINT review_contact_pkey PRIMARY KEY (review, step, key)
 );
@@ -49,6 +51,18 @@ COMMENT ON COLUMN mkt.review_contact.review IS 'The review.';
 COMMENT ON COLUMN mkt.review_contact.step IS 'The step that selected it; several may have.';
 COMMENT ON COLUMN mkt.review_contact.key IS 'The key of a contact, as text.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.review_contact', '');
+
+ALTER TABLE mkt.review ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.review_step ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.review_contact ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON mkt.review FOR SELECT USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+	WHERE r.rolname OPERATOR(pg_catalog.=) opened_by AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+CREATE POLICY own ON mkt.review_step FOR SELECT USING (EXISTS (SELECT FROM mkt.review AS r WHERE r.review OPERATOR(pg_catalog.=) review_step.review));
+CREATE POLICY own ON mkt.review_contact FOR SELECT USING (EXISTS (SELECT FROM mkt.review AS r WHERE r.review OPERATOR(pg_catalog.=) review_contact.review));
+COMMENT ON POLICY own ON mkt.review IS 'Who may go on with it sees it.';
+COMMENT ON POLICY own ON mkt.review_step IS 'Who may go on with the review sees it.';
+COMMENT ON POLICY own ON mkt.review_contact IS 'Who may go on with the review sees it.';
+GRANT SELECT ON mkt.review, mkt.review_step, mkt.review_contact TO PUBLIC;
 
 CREATE FUNCTION mkt.open_review(contacts regclass, account text DEFAULT NULL) RETURNS bigint
 LANGUAGE C
@@ -60,7 +74,7 @@ CREATE FUNCTION mkt.review_unengaged(review bigint, take boolean DEFAULT true, O
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_review_unengaged';
 COMMENT ON FUNCTION mkt.review_unengaged(bigint, boolean) IS
-'The first step of a review: proposes the marketing contacts that are unsubscribed or bounced, by the conditions given to mkt.attach(), and takes them or not. Pending contacts are not proposed. Saying it again decides anew, by the contacts as they are then. Arguments: the review; take, false to skip. Returns one row: how many it adds to those of the other steps; how many are selected in all. Errors: P0002 no such review, 42501 another role''s, MK018 it is closed.';
+'The first step of a review: proposes the marketing contacts that are unsubscribed or bounced, by the conditions given to mkt.attach(), and takes them or not. Pending contacts are not proposed. Saying it again decides anew, by the contacts as they are then. Arguments: the review; take, false to skip. Returns one row: how many it adds to those of the other steps; how many are selected in all. Errors: P0002 no such review, 42501 another role''s, MK001 the table is not attached any more, MK018 the review is closed.';
 
 CREATE FUNCTION mkt.review_filter(review bigint, filter jsonb, take boolean DEFAULT true, OUT proposed bigint, OUT selected bigint)
 LANGUAGE C
@@ -72,7 +86,7 @@ CREATE FUNCTION mkt.review_filter(review bigint, filter text, take boolean DEFAU
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_review_saved_filter';
 COMMENT ON FUNCTION mkt.review_filter(bigint, text, boolean) IS
-'The same with a saved filter of the account, or one for all accounts, by name; a text that begins with { is a filter as JSON. Errors: also P0002 no such filter.';
+'The same with a saved filter of the account, or one for all accounts, by name; a text that begins with a brace is a filter as JSON. Errors: also P0002 no such filter.';
 
 CREATE FUNCTION mkt.review_list(review bigint, list text, take boolean DEFAULT true, OUT proposed bigint, OUT selected bigint)
 LANGUAGE C
@@ -86,10 +100,10 @@ CREATE FUNCTION mkt.review_summary(review bigint,
 								   OUT billable_after_update bigint, OUT non_marketing_after_update bigint,
 								   OUT tier bigint, OUT tier_after_update bigint,
 								   OUT price numeric, OUT price_after_update numeric, OUT currency text, OUT next_update timestamptz)
-LANGUAGE C
+LANGUAGE C STABLE
 AS 'MODULE_PATHNAME', 'mkt_review_summary';
 COMMENT ON FUNCTION mkt.review_summary(bigint) IS
-'The third step of a review: what applying it would do now (W3, W6). Argument: the review. Returns one row: the account''s marketing and non-marketing contacts now; the contacts selected, and how many of them would change, are non-marketing or pending by now, are gone; counts, tier and price a month after the next update date. Counts are null where the caller may not know them, see mkt.billable. Errors: P0002 no such review, 42501 another role''s, MK018 it is closed.';
+'The third step of a review: what applying it would do now (W3, W6). Argument: the review. Returns one row: the account''s marketing and non-marketing contacts now; the contacts selected, and how many of them would change, are non-marketing or pending by now, are gone; counts, tier and price a month after the next update date. Counts are null where the caller may not know them, see mkt.billable; the non-marketing ones also where he knows a part, and until mkt.run() has counted a table that was just attached. Works in read-only transactions, too. Errors: P0002 no such review, 42501 another role''s, MK001 the table is not attached any more, MK018 the review is closed.';
 
 CREATE FUNCTION mkt.apply_review(review bigint, expected bigint DEFAULT NULL,
 								 OUT batch bigint, OUT changed bigint, OUT already bigint, OUT pending bigint,
@@ -97,7 +111,7 @@ CREATE FUNCTION mkt.apply_review(review bigint, expected bigint DEFAULT NULL,
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_apply_review';
 COMMENT ON FUNCTION mkt.apply_review(bigint, bigint) IS
-'Sets the contacts selected in a review as non-marketing, as one batch, and closes it (W3 to W5). Contacts that changed or went meanwhile are skipped and counted. Applied again it changes nothing. Arguments: the review; expected, the number that must change. Returns the row of mkt.set_non_marketing. Errors: P0002 no such review, 42501 another role''s, MK003 another number than expected, MK018 it was abandoned.';
+'Sets the contacts selected in a review as non-marketing, as one batch, and closes it (W3 to W5). Contacts that changed or went meanwhile are skipped and counted. Applied again it changes nothing. Arguments: the review; expected, the number that must change. Returns the row of mkt.set_non_marketing. Errors: P0002 no such review, 42501 another role''s, MK001 the table is not attached any more, MK003 another number than expected, MK018 the review was abandoned.';
 
 CREATE FUNCTION mkt.abandon_review(review bigint) RETURNS void
 LANGUAGE C

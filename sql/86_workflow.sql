@@ -1,8 +1,5 @@
 -- Workflows: contacts that come to meet a condition are set as marketing or non-marketing (workflow.c, enroll.c).
 
-ALTER TABLE mkt.account ADD actions_per_second numeric CONSTRAINT "actions_per_second is positive" CHECK (actions_per_second > 0);
-COMMENT ON COLUMN mkt.account.actions_per_second IS 'So many contacts a second the account''s workflows may act on, a minute''s worth at once (K3); null: any number.';
-
 CREATE TABLE mkt.workflow (
 	workflow		bigint		GENERATED ALWAYS AS IDENTITY CONSTRAINT workflow_pkey PRIMARY KEY,
 	contacts		regclass	NOT NULL,

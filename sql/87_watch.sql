@@ -8,7 +8,8 @@ CREATE TABLE mkt.account_tier (
 	looked_until timestamptz NOT NULL,
 	tier		bigint		NOT NULL,
 	since		timestamptz	NOT NULL,
-	renews_at	timestamptz
+	renews_at	timestamptz,
+	valid_until	timestamptz	NOT NULL
 );
 COMMENT ON TABLE mkt.account_tier IS 'The tier that each account with an edition pays for (B2, B3). Written by mktcontacts.';
 COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';
@@ -19,6 +20,7 @@ COMMENT ON COLUMN mkt.account_tier.looked_until IS 'The end of the period in whi
 COMMENT ON COLUMN mkt.account_tier.tier IS 'The marketing contacts that it pays for.';
 COMMENT ON COLUMN mkt.account_tier.since IS 'Since when.';
 COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes next; null for an account without started_on.';
+COMMENT ON COLUMN mkt.account_tier.valid_until IS 'When mkt.threshold has other rows next, and next_at is looked up anew.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.account_tier', '');
 
 CREATE TABLE mkt.tier_change (
@@ -27,9 +29,10 @@ CREATE TABLE mkt.tier_change (
 	at			timestamptz	NOT NULL,
 	reason		text		NOT NULL CONSTRAINT "reason is exceeded, renewed or edition" CHECK (reason IN ('exceeded', 'renewed', 'edition')),
 	billable	bigint		NOT NULL,
-	edition		text		NOT NULL,
+	from_edition text,
+	edition		text,
 	from_tier	bigint,
-	to_tier		bigint		NOT NULL,
+	to_tier		bigint,
 	currency	text		NOT NULL,
 	from_price	numeric,
 	to_price	numeric,
@@ -43,17 +46,18 @@ COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: b
 COMMENT ON COLUMN mkt.tier_change.change IS 'Its number.';
 COMMENT ON COLUMN mkt.tier_change.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.tier_change.at IS 'When its transaction began, or the renewal date.';
-COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got another edition.';
+COMMENT ON COLUMN mkt.tier_change.reason IS 'exceeded: it had more contacts than its tier. renewed: at its renewal date. edition: it got another edition, or lost the one it had.';
 COMMENT ON COLUMN mkt.tier_change.billable IS 'Its billable contacts then.';
-COMMENT ON COLUMN mkt.tier_change.edition IS 'Its edition.';
-COMMENT ON COLUMN mkt.tier_change.from_tier IS 'The tier before; null: none.';
-COMMENT ON COLUMN mkt.tier_change.to_tier IS 'The tier since.';
+COMMENT ON COLUMN mkt.tier_change.from_edition IS 'Its edition before.';
+COMMENT ON COLUMN mkt.tier_change.edition IS 'Its edition since; null: none.';
+COMMENT ON COLUMN mkt.tier_change.from_tier IS 'The tier before.';
+COMMENT ON COLUMN mkt.tier_change.to_tier IS 'The tier since; null: none.';
 COMMENT ON COLUMN mkt.tier_change.currency IS 'The currency of what follows.';
 COMMENT ON COLUMN mkt.tier_change.from_price IS 'What a month cost before; null where there was no price.';
 COMMENT ON COLUMN mkt.tier_change.to_price IS 'What a month costs since.';
 COMMENT ON COLUMN mkt.tier_change.days_left IS 'The days that were left of the term, with this one.';
 COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
-COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5); null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
+COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5), never below 0; null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
 COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change_change_seq', '');
@@ -69,7 +73,7 @@ CREATE TABLE mkt.notice (
 	seen_at		timestamptz,
 	CONSTRAINT notice_pkey PRIMARY KEY (account, percent, period_ends_at)
 );
-COMMENT ON TABLE mkt.notice IS 'Accounts that came up to a part of their tier, or exceeded it, once for each period (B7). Who has dealt with one may set seen_at. Channel mktcontacts is notified with the row as JSON.';
+COMMENT ON TABLE mkt.notice IS 'Accounts that came up to a part of their tier, or exceeded it, once for each period (B7). Who has dealt with one may set seen_at. Channel mktcontacts is notified, without a word on whose.';
 COMMENT ON COLUMN mkt.notice.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.notice.percent IS 'The part of the tier, from mkt.threshold; above 100: the tier was exceeded.';
 COMMENT ON COLUMN mkt.notice.period_ends_at IS 'The update date that ends the period.';
@@ -96,11 +100,12 @@ END;
 COMMENT ON FUNCTION mkt.term(mkt.commitment, date, text, timestamptz) IS
 'The first day of the term that an instant is in, and the day on which the next one begins; nulls without started_on (D1 to D5).';
 
-CREATE FUNCTION mkt.boundaries(tier bigint, billable bigint, today date, OUT last_at bigint, OUT next_at bigint)
+CREATE FUNCTION mkt.boundaries(tier bigint, billable bigint, today date, OUT last_at bigint, OUT next_at bigint, OUT until date)
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	SELECT coalesce(max(b.boundary) FILTER (WHERE b.boundary <= billable), 0),
-		coalesce(min(b.boundary) FILTER (WHERE b.boundary > billable), tier + 1)
+		coalesce(min(b.boundary) FILTER (WHERE b.boundary > billable), tier + 1),
+		(SELECT coalesce(min(d.day), 'infinity') FROM mkt.threshold AS t, unnest(ARRAY[t.valid_from, t.valid_to]) AS d (day) WHERE d.day > today)
 	FROM (
 		SELECT ceil(t.percent * tier / 100)::bigint AS boundary
 		FROM mkt.threshold AS t
@@ -110,7 +115,17 @@ BEGIN ATOMIC
 	) AS b;
 END;
 REVOKE ALL ON FUNCTION mkt.boundaries(bigint, bigint, date) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.boundaries(bigint, bigint, date) IS 'The numbers of billable contacts, up to the present one and above it, at which something happens to an account with a tier; 0: nothing has.';
+COMMENT ON FUNCTION mkt.boundaries(bigint, bigint, date) IS 'The numbers of billable contacts, up to the present one and above it, at which something happens to an account with a tier; 0: nothing has. And the day on which they may be others.';
+
+CREATE FUNCTION mkt.day_begins(day date, time_zone text) RETURNS timestamptz
+LANGUAGE SQL STABLE
+-- PostgreSQL takes the second of two midnights
+RETURN (
+	SELECT m.at - CASE WHEN ((m.at - interval '1 hour') AT TIME ZONE time_zone)::date = day THEN interval '1 hour' ELSE interval '0' END
+	FROM (SELECT day::timestamp AT TIME ZONE time_zone) AS m (at)
+);
+REVOKE ALL ON FUNCTION mkt.day_begins(date, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.day_begins(date, text) IS 'When a day begins in a time zone (D4).';
 
 CREATE FUNCTION mkt.is_near(billable bigint, last_at bigint, next_at bigint, band bigint) RETURNS boolean
 LANGUAGE SQL IMMUTABLE
@@ -118,11 +133,40 @@ RETURN billable >= next_at - band OR last_at > 0 AND billable < last_at + band;
 REVOKE ALL ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) IS 'Whether a number of contacts is near one at which something happens.';
 
+CREATE FUNCTION mkt.charge_for_tier(a mkt.account, from_edition text, from_tier bigint, to_tier bigint)
+RETURNS TABLE (from_price numeric, to_price numeric, days_left integer, days_of_term integer, charge numeric)
+LANGUAGE SQL STABLE ROWS 1
+BEGIN ATOMIC
+	SELECT p.from_price, p.to_price, d.days_left, d.days_of_term,
+		CASE WHEN (a).sandbox THEN 0
+			WHEN p.from_price IS NOT NULL AND p.to_price IS NOT NULL
+			THEN round(greatest(p.to_price - greatest(p.from_price, c.paid), 0) * CASE (a).commitment WHEN 'annual' THEN 12 ELSE 1 END
+					   * d.days_left / nullif(d.days_of_term, 0), m.decimals) END
+	FROM (SELECT (mkt.now() AT TIME ZONE (a).time_zone)::date AS today) AS n
+	CROSS JOIN LATERAL mkt.term((a).commitment, (a).started_on, (a).time_zone, mkt.now()) AS t
+	CROSS JOIN LATERAL (SELECT t.ends_on - greatest(n.today, t.starts_on) AS days_left, t.ends_on - t.starts_on AS days_of_term) AS d
+	CROSS JOIN LATERAL (
+		SELECT mkt.price_on(charge_for_tier.from_edition, charge_for_tier.from_tier, (a).currency, n.today) AS from_price,
+			mkt.price_on((a).edition, charge_for_tier.to_tier, (a).currency, n.today) AS to_price
+	) AS p
+	-- a dearer edition that it left in this term is paid for to its end
+	CROSS JOIN LATERAL (
+		SELECT max(c.from_price) AS paid
+		FROM mkt.tier_change AS c
+		WHERE c.account = (a).account AND c.reason = 'edition' AND c.currency = (a).currency
+		  AND c.at >= mkt.day_begins(least(t.starts_on, n.today), (a).time_zone)
+	) AS c
+	LEFT JOIN mkt.currency AS m ON m.currency = (a).currency AND n.today >= m.valid_from AND n.today < coalesce(m.valid_to, 'infinity');
+END;
+REVOKE ALL ON FUNCTION mkt.charge_for_tier(mkt.account, text, bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.charge_for_tier(mkt.account, text, bigint, bigint) IS
+'What an account is charged for a change of its tier today (B5). Arguments: its row of mkt.account; the edition before; the tier before and since.';
+
 CREATE FUNCTION mkt.record_crossing(account text, before bigint, after bigint, band bigint, notify boolean) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH watched AS (
-		SELECT a.account, a.edition, a.currency, a.commitment, a.started_on, a.time_zone, a.sandbox, t.tier,
+		SELECT a AS settings, a.account, a.edition, a.currency, a.sandbox, a.time_zone, t.tier,
 			(mkt.now() AT TIME ZONE a.time_zone)::date AS today,
 			CASE WHEN record_crossing.after > t.tier THEN mkt.tier_limit(i.included, i.increment, record_crossing.after) ELSE t.tier END AS new_tier
 		FROM mkt.account AS a
@@ -133,22 +177,12 @@ BEGIN ATOMIC
 		WHERE a.account = record_crossing.account
 		FOR UPDATE OF t
 	), changed AS (
-		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price,
+		INSERT INTO mkt.tier_change (account, at, reason, billable, from_edition, edition, from_tier, to_tier, currency, from_price, to_price,
 									 days_left, days_of_term, charge, sandbox)
-		SELECT w.account, mkt.now(), 'exceeded', record_crossing.after, w.edition, w.tier, w.new_tier, w.currency, p.from_price, p.to_price,
-			d.days_left, d.days_of_term,
-			CASE WHEN w.sandbox THEN 0
-				ELSE round((p.to_price - p.from_price) * CASE w.commitment WHEN 'annual' THEN 12 ELSE 1 END
-						   * d.days_left / nullif(d.days_of_term, 0), c.decimals) END,
-			w.sandbox
+		SELECT w.account, mkt.now(), 'exceeded', record_crossing.after, w.edition, w.edition, w.tier, w.new_tier, w.currency, c.from_price, c.to_price,
+			c.days_left, c.days_of_term, c.charge, w.sandbox
 		FROM watched AS w
-		CROSS JOIN LATERAL mkt.term(w.commitment, w.started_on, w.time_zone, mkt.now()) AS m
-		CROSS JOIN LATERAL (SELECT m.ends_on - greatest(w.today, m.starts_on) AS days_left, m.ends_on - m.starts_on AS days_of_term) AS d
-		CROSS JOIN LATERAL (
-			SELECT mkt.price_on(w.edition, w.tier, w.currency, w.today) AS from_price,
-				mkt.price_on(w.edition, w.new_tier, w.currency, w.today) AS to_price
-		) AS p
-		LEFT JOIN mkt.currency AS c ON c.currency = w.currency AND w.today >= c.valid_from AND w.today < coalesce(c.valid_to, 'infinity')
+		CROSS JOIN LATERAL mkt.charge_for_tier(w.settings, w.edition, w.tier, w.new_tier) AS c
 		WHERE w.new_tier > w.tier
 	), noticed AS (
 		INSERT INTO mkt.notice (account, percent, period_ends_at, at, billable, tier, notified)
@@ -163,18 +197,18 @@ BEGIN ATOMIC
 		) AS b
 		WHERE record_crossing.before < b.boundary AND record_crossing.after >= b.boundary
 		ON CONFLICT ON CONSTRAINT notice_pkey DO NOTHING
-		RETURNING account, percent, period_ends_at, at, billable, tier
+		RETURNING percent
 	), kept AS (
 		UPDATE mkt.account_tier AS t
 		SET tier = w.new_tier,
 			since = CASE WHEN w.new_tier > w.tier THEN mkt.now() ELSE t.since END,
-			next_at = b.next_at, last_at = b.last_at, looked_until = mkt.next_update(w.account),
+			next_at = b.next_at, last_at = b.last_at, looked_until = mkt.next_update(w.account), valid_until = mkt.day_begins(b.until, w.time_zone),
 			near = mkt.is_near(record_crossing.after, b.last_at, b.next_at, record_crossing.band)
 		FROM watched AS w
 		CROSS JOIN LATERAL mkt.boundaries(w.new_tier, record_crossing.after, w.today) AS b
 		WHERE t.account = w.account
 	)
-	SELECT pg_notify('mktcontacts', row_to_json(n)::text) FROM noticed AS n WHERE record_crossing.notify ORDER BY n.percent;
+	SELECT pg_notify('mktcontacts', '') WHERE record_crossing.notify AND EXISTS (SELECT FROM noticed);
 END;
 REVOKE ALL ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.record_crossing(text, bigint, bigint, bigint, boolean) IS
@@ -184,40 +218,59 @@ CREATE FUNCTION mkt.set_tier() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_set_tier';
 REVOKE ALL ON FUNCTION mkt.set_tier() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.set_tier() IS 'Trigger function of mkt.account: an account that gets an edition, or another one, gets a tier.';
+COMMENT ON FUNCTION mkt.set_tier() IS 'Trigger function of mkt.account: accounts that get an edition, or another one, get a tier.';
 
-CREATE FUNCTION mkt.start_tier(account text, billable bigint, band bigint) RETURNS void
+-- Another edition in mid-term: what was committed to stays until the renewal, and so the new tier covers that, too (B3); a dearer one
+-- is charged as an upgrade (B5), a cheaper one gives nothing back. An edition that was taken away in the same term, or that has no
+-- tiers for a while, makes no difference to that.
+CREATE FUNCTION mkt.start_tiers(accounts text[], billable bigint[], from_editions text[], band bigint) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
-	WITH asked AS (
-		SELECT a.*, mkt.tier_limit(i.included, i.increment, start_tier.billable) AS tier, (mkt.now() AT TIME ZONE a.time_zone)::date AS today,
-			t.tier AS from_tier, mkt.next_renewal(a.account) AS renews_at
-		FROM mkt.account AS a
-		JOIN mkt.increment AS i ON i.edition = a.edition
-			AND (mkt.now() AT TIME ZONE a.time_zone)::date >= i.valid_from
-			AND (mkt.now() AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+	WITH had AS (
+		SELECT a AS settings, n.billable, t.tier, coalesce(t.tier, l.from_tier) AS from_tier,
+			CASE WHEN t.tier IS NULL THEN l.from_edition ELSE n.from_edition END AS from_edition,
+			(mkt.now() AT TIME ZONE a.time_zone)::date AS today
+		FROM unnest(start_tiers.accounts, start_tiers.billable, start_tiers.from_editions) AS n (account, billable, from_edition)
+		JOIN mkt.account AS a ON a.account = n.account
 		LEFT JOIN mkt.account_tier AS t ON t.account = a.account
-		WHERE a.account = start_tier.account
+		LEFT JOIN LATERAL (
+			SELECT c.from_edition, c.from_tier, c.to_tier, c.at
+			FROM mkt.tier_change AS c
+			WHERE t.account IS NULL AND c.account = a.account
+			ORDER BY c.at DESC, c.change DESC
+			LIMIT 1
+		) AS l ON l.to_tier IS NULL AND mkt.next_renewal(a.account, l.at) > mkt.now()
+	), asked AS (
+		SELECT (h.settings).*, h.settings, h.billable, h.today, h.tier AS old_tier, h.from_tier, h.from_edition,
+			mkt.tier_limit(i.included, i.increment, greatest(h.billable, h.from_tier)) AS tier
+		FROM had AS h
+		LEFT JOIN mkt.increment AS i ON i.edition = (h.settings).edition AND h.today >= i.valid_from AND h.today < coalesce(i.valid_to, 'infinity')
 	), gone AS (
 		DELETE FROM mkt.account_tier AS t
-		WHERE t.account = start_tier.account AND NOT EXISTS (SELECT FROM asked)
+		USING asked AS s
+		WHERE t.account = s.account AND s.tier IS NULL
 	), changed AS (
-		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, to_price, charge, sandbox)
-		SELECT s.account, mkt.now(), 'edition', start_tier.billable, s.edition, s.from_tier, s.tier, s.currency,
-			mkt.price_on(s.edition, s.tier, s.currency, s.today), 0, s.sandbox
+		INSERT INTO mkt.tier_change (account, at, reason, billable, from_edition, edition, from_tier, to_tier, currency, from_price, to_price,
+									 days_left, days_of_term, charge, sandbox)
+		SELECT s.account, mkt.now(), 'edition', s.billable, s.from_edition, s.edition, s.from_tier, s.tier, s.currency, c.from_price, c.to_price,
+			c.days_left, c.days_of_term, c.charge, s.sandbox
 		FROM asked AS s
-		WHERE s.from_tier IS NOT NULL
+		CROSS JOIN LATERAL mkt.charge_for_tier(s.settings, s.from_edition, s.from_tier, s.tier) AS c
+		WHERE s.old_tier IS NOT NULL OR s.from_tier IS NOT NULL AND s.tier IS NOT NULL
 	)
-	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at)
-	SELECT s.account, b.next_at, mkt.is_near(start_tier.billable, b.last_at, b.next_at, start_tier.band), b.last_at, mkt.next_update(s.account),
-		s.tier, mkt.now(), s.renews_at
+	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at, valid_until)
+	SELECT s.account, b.next_at, mkt.is_near(s.billable, b.last_at, b.next_at, start_tiers.band), b.last_at, mkt.next_update(s.account),
+		s.tier, mkt.now(), mkt.next_renewal(s.account), mkt.day_begins(b.until, s.time_zone)
 	FROM asked AS s
-	CROSS JOIN LATERAL mkt.boundaries(s.tier, start_tier.billable, s.today) AS b
+	CROSS JOIN LATERAL mkt.boundaries(s.tier, s.billable, s.today) AS b
+	WHERE s.tier IS NOT NULL
 	ON CONFLICT ON CONSTRAINT account_tier_pkey DO UPDATE
-	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, last_at = EXCLUDED.last_at, looked_until = EXCLUDED.looked_until, tier = EXCLUDED.tier, since = EXCLUDED.since, renews_at = EXCLUDED.renews_at;
+	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, last_at = EXCLUDED.last_at, looked_until = EXCLUDED.looked_until, tier = EXCLUDED.tier,
+		since = EXCLUDED.since, renews_at = EXCLUDED.renews_at, valid_until = EXCLUDED.valid_until;
 END;
-REVOKE ALL ON FUNCTION mkt.start_tier(text, bigint, bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.start_tier(text, bigint, bigint) IS 'Gives an account the tier that covers its billable contacts, or none where it has no edition. Arguments: the account; its billable contacts; how near a boundary is near.';
+REVOKE ALL ON FUNCTION mkt.start_tiers(text[], bigint[], text[], bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.start_tiers(text[], bigint[], text[], bigint) IS
+'Gives accounts the tiers that cover their billable contacts and what they have committed to until their renewal (B3, B5), or none where they have no edition. Arguments: the accounts; the billable contacts of each; the edition of each before, if it had one; how near a boundary is near.';
 
 CREATE TABLE mkt.downgrade_request (
 	account			text		NOT NULL REFERENCES mkt.account ON UPDATE CASCADE ON DELETE CASCADE,
@@ -235,37 +288,31 @@ COMMENT ON COLUMN mkt.downgrade_request.requested_at IS 'When it was asked for.'
 COMMENT ON COLUMN mkt.downgrade_request.requested_by IS 'The role that asked.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.downgrade_request', '');
 
-CREATE FUNCTION mkt.renew_tier(account text) RETURNS bigint
+CREATE FUNCTION mkt.renew_tier(a mkt.account) RETURNS bigint
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS (
-		SELECT a.account, a.edition, a.currency, a.sandbox, t.tier, t.renews_at, b.billable,
-			(t.renews_at AT TIME ZONE a.time_zone)::date AS day,
+		SELECT t.account, t.tier, t.renews_at, b.billable, (t.renews_at AT TIME ZONE (a).time_zone)::date AS day,
 			CASE WHEN d.tier >= b.billable THEN least(r.tier, t.tier) ELSE t.tier END AS new_tier
 		FROM mkt.account_tier AS t
-		JOIN mkt.account AS a ON a.account = t.account
 		LEFT JOIN mkt.downgrade_request AS d ON d.account = t.account AND d.renews_at = t.renews_at
-		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND (t.renews_at AT TIME ZONE a.time_zone)::date >= i.valid_from
-			AND (t.renews_at AT TIME ZONE a.time_zone)::date < coalesce(i.valid_to, 'infinity')
+		LEFT JOIN mkt.increment AS i ON i.edition = (a).edition AND (t.renews_at AT TIME ZONE (a).time_zone)::date >= i.valid_from
+			AND (t.renews_at AT TIME ZONE (a).time_zone)::date < coalesce(i.valid_to, 'infinity')
 		-- the request may be older than the edition, or than its tiers
 		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
-		CROSS JOIN LATERAL (
-			SELECT CASE WHEN t.renews_at < h.since THEN mkt.billable(a.account) ELSE mkt.billable(a.account, t.renews_at) END AS billable
-			FROM (SELECT coalesce(max(coalesce(history_since, 'infinity')) FILTER (WHERE attached_at IS NULL OR attached_at <= t.renews_at), '-infinity') AS since
-				  FROM mkt.attachment) AS h
-		) AS b
-		WHERE t.account = renew_tier.account AND t.renews_at <= mkt.now()
+		CROSS JOIN LATERAL mkt.billable_as_known(t.account, t.renews_at) AS b (billable)
+		WHERE t.account = (a).account AND t.renews_at <= mkt.now()
 		FOR UPDATE OF t
 	), changed AS (
-		INSERT INTO mkt.tier_change (account, at, reason, billable, edition, from_tier, to_tier, currency, from_price, to_price, charge, sandbox)
-		SELECT d.account, d.renews_at, 'renewed', d.billable, d.edition, d.tier, d.new_tier, d.currency,
-			mkt.price_on(d.edition, d.tier, d.currency, d.day), mkt.price_on(d.edition, d.new_tier, d.currency, d.day), 0, d.sandbox
+		INSERT INTO mkt.tier_change (account, at, reason, billable, from_edition, edition, from_tier, to_tier, currency, from_price, to_price, charge, sandbox)
+		SELECT d.account, d.renews_at, 'renewed', d.billable, (a).edition, (a).edition, d.tier, d.new_tier, (a).currency,
+			mkt.price_on((a).edition, d.tier, (a).currency, d.day), mkt.price_on((a).edition, d.new_tier, (a).currency, d.day), 0, (a).sandbox
 		FROM due AS d
 	), renewed AS (
 		UPDATE mkt.account_tier AS t
 		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,
-			renews_at = mkt.next_renewal(d.account, d.renews_at),
-			next_at = b.next_at, last_at = b.last_at, looked_until = d.renews_at, near = true
+			renews_at = mkt.next_renewal((a).commitment, (a).started_on, (a).time_zone, d.renews_at),
+			next_at = b.next_at, last_at = b.last_at, looked_until = d.renews_at, near = true, valid_until = mkt.day_begins(b.until, (a).time_zone)
 		FROM due AS d
 		CROSS JOIN LATERAL mkt.boundaries(d.new_tier, d.billable, d.day) AS b
 		WHERE t.account = d.account
@@ -273,28 +320,29 @@ BEGIN ATOMIC
 	)
 	SELECT count(*) FROM renewed;
 END;
-REVOKE ALL ON FUNCTION mkt.renew_tier(text) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.renew_tier(text) IS 'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that.';
+REVOKE ALL ON FUNCTION mkt.renew_tier(mkt.account) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.renew_tier(mkt.account) IS
+'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that. Argument: the settings that it had at that instant.';
 
 CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	UPDATE mkt.account_tier AS t
-	SET near = f.near, next_at = f.next_at, last_at = f.last_at, looked_until = mkt.next_update(f.account)
+	SET near = f.near, next_at = f.next_at, last_at = f.last_at, looked_until = mkt.next_update(f.account), valid_until = f.valid_until
 	FROM (
-		SELECT t.account, b.next_at, b.last_at, r.near
+		SELECT t.account, b.next_at, b.last_at, r.near, mkt.day_begins(b.until, a.time_zone) AS valid_until
 		FROM mkt.account_tier AS t
 		JOIN mkt.account AS a ON a.account = t.account
 		CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS n
 		CROSS JOIN LATERAL mkt.boundaries(t.tier, n.billable, (mkt.now() AT TIME ZONE a.time_zone)::date) AS b
 		CROSS JOIN LATERAL (SELECT mkt.is_near(n.billable, b.last_at, b.next_at, unwatch_far.band) AS near) AS r
-		WHERE t.next_at > unwatch_far.band AND (t.near AND NOT r.near OR NOT t.near AND t.looked_until <= mkt.now())
+		WHERE t.next_at > unwatch_far.band AND (t.near AND NOT r.near OR NOT t.near AND t.looked_until <= mkt.now()) OR t.valid_until <= mkt.now()
 		FOR UPDATE OF t SKIP LOCKED
 	) AS f
 	WHERE t.account = f.account;
 END;
 REVOKE ALL ON FUNCTION mkt.unwatch_far(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their boundaries, or again so, the look of every transaction. mkt.run() calls it.';
+COMMENT ON FUNCTION mkt.unwatch_far(bigint) IS 'Spares accounts that are far from their boundaries, or again so, the look of every transaction, and looks up boundaries that may be others since today. mkt.run() calls it.';
 
 CREATE FUNCTION mkt.tiers_due() RETURNS SETOF text
 LANGUAGE SQL
@@ -325,7 +373,7 @@ COMMENT ON FUNCTION mkt.tiers_due() IS
 CREATE FUNCTION mkt.catch_up(account text, billable bigint, band bigint) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
-	SELECT mkt.start_tier(catch_up.account, catch_up.billable, catch_up.band)
+	SELECT mkt.start_tiers(ARRAY[catch_up.account], ARRAY[catch_up.billable], ARRAY[NULL::text], catch_up.band)
 	WHERE NOT EXISTS (SELECT FROM mkt.account_tier AS t WHERE t.account = catch_up.account);
 	SELECT mkt.record_crossing(t.account, CASE WHEN t.next_at > 0 THEN least(t.next_at - 1, catch_up.billable) ELSE catch_up.billable END,
 							   catch_up.billable, catch_up.band, true)
@@ -339,10 +387,9 @@ CREATE FUNCTION mkt.notify_late() RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH late AS (
-		UPDATE mkt.notice AS n SET notified = true WHERE NOT n.notified
-		RETURNING n.account, n.percent, n.period_ends_at, n.at, n.billable, n.tier
+		UPDATE mkt.notice AS n SET notified = true WHERE NOT n.notified RETURNING n.percent
 	)
-	SELECT pg_notify('mktcontacts', row_to_json(l)::text) FROM late AS l ORDER BY l.at, l.account, l.percent;
+	SELECT pg_notify('mktcontacts', '') WHERE EXISTS (SELECT FROM late);
 END;
 REVOKE ALL ON FUNCTION mkt.notify_late() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.notify_late() IS 'Notifies channel mktcontacts of what prepared transactions could not. mkt.run() calls it.';
@@ -362,6 +409,18 @@ END;
 REVOKE ALL ON FUNCTION mkt.redate_tier(text) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.redate_tier(text) IS 'Gives an account whose settings have changed its new renewal date, and the downgrade that was asked for with it.';
 
+CREATE FUNCTION mkt.rename_accounts(was text[], becomes text[]) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	DELETE FROM mkt.notice AS n
+	USING unnest(was, becomes) AS r (was, becomes), mkt.notice AS m
+	WHERE n.account = r.becomes AND m.account = r.was AND m.percent = n.percent AND m.period_ends_at = n.period_ends_at;
+	UPDATE mkt.notice AS n SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE n.account = r.was;
+	UPDATE mkt.tier_change AS c SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE c.account = r.was;
+END;
+REVOKE ALL ON FUNCTION mkt.rename_accounts(text[], text[]) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.rename_accounts(text[], text[]) IS 'Gives the changes of tier and the notices of accounts their new names. Arguments: the names they had; those they have.';
+
 CREATE FUNCTION mkt.look_at_all() RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
@@ -370,18 +429,12 @@ END;
 REVOKE ALL ON FUNCTION mkt.look_at_all() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every account look for its next boundary, because mkt.threshold has changed.';
 
-CREATE TRIGGER tier_started AFTER INSERT ON mkt.account
-FOR EACH ROW WHEN (NEW.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
-CREATE TRIGGER tier_renewed BEFORE UPDATE ON mkt.account
-FOR EACH ROW WHEN (OLD.edition IS NOT NULL
-	AND (OLD.edition, OLD.currency, OLD.commitment, OLD.started_on, OLD.time_zone, OLD.sandbox)
-		IS DISTINCT FROM (NEW.edition, NEW.currency, NEW.commitment, NEW.started_on, NEW.time_zone, NEW.sandbox))
-EXECUTE FUNCTION mkt.set_tier();
-CREATE TRIGGER tier_restarted AFTER UPDATE ON mkt.account
-FOR EACH ROW WHEN (OLD.edition IS DISTINCT FROM NEW.edition) EXECUTE FUNCTION mkt.set_tier();
-CREATE TRIGGER tier_redated AFTER UPDATE ON mkt.account
-FOR EACH ROW WHEN (OLD.commitment <> NEW.commitment OR OLD.started_on IS DISTINCT FROM NEW.started_on OR OLD.time_zone <> NEW.time_zone)
-EXECUTE FUNCTION mkt.set_tier('redate');
+CREATE TRIGGER tiers_started AFTER INSERT ON mkt.account
+REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tiers_changed AFTER UPDATE ON mkt.account
+REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION mkt.set_tier();
+CREATE TRIGGER tier_renewed_at_last BEFORE DELETE ON mkt.account
+FOR EACH ROW WHEN (OLD.edition IS NOT NULL) EXECUTE FUNCTION mkt.set_tier();
 CREATE TRIGGER thresholds_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mkt.threshold
 FOR EACH STATEMENT EXECUTE FUNCTION mkt.set_tier();
 

@@ -49,14 +49,18 @@ BEGIN ATOMIC
 				  t.decimals)) AS price,
 		b.currency
 	FROM (
-		-- B3: the tier that the account pays for stays, and so does what the change makes of it
-		SELECT p.place, p.edition, p.currency, p.day, CASE WHEN p.billable > p.paid OR p.paid IS NULL THEN p.covers ELSE p.paid END AS tier
+		-- B3: the tier that the account pays for stays, and so does what the change makes of it, until a renewal for which a lower one
+		-- was requested
+		SELECT p.place, p.edition, p.currency, p.day,
+			CASE WHEN p.billable > p.paid OR p.paid IS NULL THEN p.covers
+				WHEN p.requested >= p.billable THEN least(mkt.tier_limit(p.included, p.increment, p.requested), p.paid)
+				ELSE p.paid END AS tier
 		FROM (
 			SELECT c.*, greatest(c.tier, max(CASE WHEN c.billable > c.tier THEN c.covers END)
 										OVER (PARTITION BY c.account ORDER BY c.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS paid
 			FROM (
 		SELECT asked.account, asked.billable, asked.place, a.edition, a.currency, a.day, CASE WHEN i.edition IS NOT NULL THEN a.tier END AS tier,
-			mkt.tier_limit(i.included, i.increment, asked.billable) AS covers
+			mkt.tier_limit(i.included, i.increment, asked.billable) AS covers, i.included, i.increment, d.tier AS requested
 		FROM unnest(preview_tiers.accounts, preview_tiers.billable, preview_tiers.at) WITH ORDINALITY AS asked (account, billable, at, place)
 		LEFT JOIN LATERAL (
 			SELECT s.edition, s.currency, (asked.at AT TIME ZONE s.time_zone)::date AS day, t.tier
@@ -65,6 +69,7 @@ BEGIN ATOMIC
 			WHERE s.account = asked.account
 		) AS a ON true
 		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND a.day >= i.valid_from AND a.day < coalesce(i.valid_to, 'infinity')
+		LEFT JOIN mkt.downgrade_request AS d ON d.account = asked.account AND d.renews_at = asked.at
 			) AS c
 		) AS p
 	) AS b

@@ -10,13 +10,14 @@ BEGIN ATOMIC
 		q.requested, q.currency, q.time_zone
 	FROM (
 		-- B3: the higher tier stays, until a renewal for which one was requested that covers the contacts
-		SELECT a.edition, a.currency, a.time_zone, a.day, d.tier AS requested, i.included, i.increment,
-			CASE WHEN a.edition IS NOT NULL THEN
-				greatest(CASE WHEN d.tier >= account_quote.contacts THEN least(d.tier, a.paid) ELSE a.paid END,
-						 mkt.tier_limit(i.included, i.increment, account_quote.contacts)) END AS tier
+		SELECT a.edition, a.currency, a.time_zone, a.day, r.tier AS requested, i.included, i.increment,
+			CASE WHEN i.edition IS NULL THEN NULL
+				WHEN account_quote.contacts > a.paid OR a.paid IS NULL THEN mkt.tier_limit(i.included, i.increment, account_quote.contacts)
+				WHEN d.tier >= account_quote.contacts THEN least(r.tier, a.paid)
+				ELSE a.paid END AS tier
 		FROM (
 			SELECT a.edition, a.currency, z.time_zone, (coalesce(account_quote.at, mkt.now()) AT TIME ZONE z.time_zone)::date AS day,
-				coalesce(account_quote.paid, t.tier) AS paid
+				nullif(coalesce(account_quote.paid, t.tier), 0) AS paid
 			FROM (SELECT account_quote.account AS account) AS asked
 			LEFT JOIN mkt.account AS a ON a.account = asked.account
 			LEFT JOIN mkt.account_tier AS t ON t.account = asked.account
@@ -24,6 +25,8 @@ BEGIN ATOMIC
 		) AS a
 		LEFT JOIN mkt.increment AS i ON i.edition = a.edition AND a.day >= i.valid_from AND a.day < coalesce(i.valid_to, 'infinity')
 		LEFT JOIN mkt.downgrade_request AS d ON d.account = account_quote.account AND d.renews_at = account_quote.at
+		-- the request may be older than the edition
+		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
 	) AS q
 	CROSS JOIN LATERAL (
 		SELECT q.included + nullif(mkt.tier_increments(q.included, q.increment, q.tier), 0) * q.increment - q.increment AS lower_tier
@@ -37,14 +40,14 @@ CREATE FUNCTION mkt.forecast(account text, n integer DEFAULT 12)
 RETURNS TABLE (update_at timestamptz, renewal boolean, to_non_marketing bigint, billable bigint, tier bigint, price numeric, currency text)
 LANGUAGE SQL STABLE PARALLEL RESTRICTED ROWS 12
 BEGIN ATOMIC
-	WITH RECURSIVE step (i, at, renewal, ended, billable, tier, price, currency) AS (
-		SELECT 0, n.at, false, 0::bigint, b.billable, q.tier, q.price, q.currency
+	WITH RECURSIVE step (i, at, renewal, ended, billable, paid, tier, price, currency) AS (
+		SELECT 0, n.at, false, 0::bigint, b.billable, q.tier, q.tier, q.price, q.currency
 		FROM mkt.now() AS n (at), mkt.billable(forecast.account) AS b (billable), mkt.account_quote(forecast.account, b.billable) AS q
 		WHERE forecast.account IS NOT NULL
 		UNION ALL
-		SELECT s.i + 1, u.at, u.at IS NOT DISTINCT FROM r.at, s.billable - b.billable, b.billable, q.tier, q.price, q.currency
+		SELECT s.i + 1, u.at, u.at IS NOT DISTINCT FROM r.at, s.billable - b.billable, b.billable, coalesce(q.tier, s.paid), q.tier, q.price, q.currency
 		FROM step AS s, mkt.next_update(forecast.account, s.at) AS u (at), mkt.next_renewal(forecast.account, s.at) AS r (at),
-			mkt.billable(forecast.account, u.at) AS b (billable), mkt.account_quote(forecast.account, b.billable, u.at, s.tier) AS q
+			mkt.billable(forecast.account, u.at) AS b (billable), mkt.account_quote(forecast.account, b.billable, u.at, s.paid) AS q
 		WHERE s.i < coalesce(forecast.n, 12)
 	)
 	SELECT s.at, s.renewal, s.ended, s.billable, s.tier, s.price, s.currency

@@ -1,12 +1,12 @@
 -- Lower tiers that accounts ask for (downgrade.c).
 
 CREATE FUNCTION mkt.downgrade_terms(account text, asked bigint, OUT edition text, OUT tier bigint, OUT renews_at timestamptz, OUT renews_on text,
-									OUT request_by text, OUT too_late boolean, OUT fitting bigint, OUT lower bigint)
+									OUT request_by text, OUT too_late boolean, OUT fitting bigint, OUT lower bigint, OUT known boolean)
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	SELECT a.edition, t.tier, r.renews_at, to_char(r.renews_on, 'YYYY-MM-DD'), to_char(r.request_by, 'FMDay YYYY-MM-DD'),
 		(mkt.now() AT TIME ZONE a.time_zone)::date > r.request_by,
-		f.tier, CASE WHEN f.tier > i.included THEN f.tier - i.increment END
+		f.tier, CASE WHEN f.tier > i.included THEN f.tier - i.increment END, true
 	FROM mkt.account AS a
 	LEFT JOIN mkt.account_tier AS t ON t.account = a.account
 	CROSS JOIN LATERAL (
@@ -19,7 +19,7 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION mkt.downgrade_terms(text, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.downgrade_terms(text, bigint) IS
-'What mkt.request_downgrade() goes by: the account''s edition and tier, its renewal date, the last day to ask, whether that is over, the smallest tier from then on that covers what is asked for, and the one below that.';
+'What mkt.request_downgrade() goes by: the account''s edition and tier, its renewal date, the last day to ask, whether that is over, the smallest tier from then on that covers what is asked for, and the one below that. Nulls for an account that mkt.account does not have.';
 
 CREATE FUNCTION mkt.request_downgrade(account text, tier bigint) RETURNS timestamptz
 LANGUAGE C

@@ -15,6 +15,8 @@ BEGIN ATOMIC
 			CASE
 				WHEN t.missing IS NOT NULL THEN 'triggers are missing: ' || t.missing
 				WHEN t.disabled IS NOT NULL THEN 'triggers are disabled: ' || t.disabled
+				WHEN t.drifted > 0 THEN format('%s counts differ from its contacts', t.drifted)
+				WHEN t.suspect IS NOT NULL THEN 'to be recounted: ' || t.suspect
 				WHEN NOT t.counted THEN 'attached; its non-marketing contacts are not counted yet'
 				WHEN NOT t.filled THEN 'attached; those that already are marketing are not set yet'
 				ELSE 'attached, triggers enabled' || CASE WHEN t.history IS NULL THEN ', no history' ELSE '' END
@@ -22,11 +24,14 @@ BEGIN ATOMIC
 			CASE
 				WHEN t.missing IS NOT NULL THEN format('SELECT mkt.detach(%1$L); SELECT mkt.attach(%1$L, ...);', t.contacts)
 				WHEN t.disabled IS NOT NULL THEN format('%s SELECT * FROM mkt.repair(%L);', t.enable, t.contacts)
-				WHEN NOT t.counted OR NOT t.filled THEN 'CALL mkt.run();'
+				WHEN t.drifted > 0 THEN format('SELECT * FROM mkt.repair(%L);', t.contacts)
+				WHEN t.suspect IS NOT NULL OR NOT t.counted OR NOT t.filled THEN 'CALL mkt.run();'
 			END
 		FROM (
-			SELECT a.contacts::text, a.counted, a.filled, a.history::text, w.*
+			SELECT a.contacts::text, a.counted, a.filled, a.history::text, k.suspect, w.*,
+				(SELECT count(*) FROM mkt.drift AS d WHERE d.contacts = a.contacts) AS drifted
 			FROM mkt.attachment AS a
+			LEFT JOIN mkt.table_check AS k ON k.contacts = a.contacts
 			CROSS JOIN LATERAL (
 				SELECT string_agg(n.name || n.of_partition, ', ' ORDER BY p.relid, n.name) FILTER (WHERE t.oid IS NULL) AS missing,
 					string_agg(n.name || n.of_partition, ', ' ORDER BY p.relid, n.name) FILTER (WHERE t.tgenabled IN ('D', 'R')) AS disabled,
@@ -45,7 +50,7 @@ BEGIN ATOMIC
 		SELECT 3, 'counts', format('%s rows, %s when folded', n.rows, n.folded), CASE WHEN n.rows > 2 * n.folded + 10000 THEN 'CALL mkt.run();' END
 		FROM (
 			SELECT (SELECT count(*) FROM mkt.contact_count) AS rows,
-				(SELECT count(*) FROM (SELECT FROM mkt.contact_count GROUP BY tableoid, account_name, until HAVING sum(n) <> 0) AS f) AS folded
+				(SELECT count(*) FROM (SELECT FROM mkt.contact_count GROUP BY tableoid, account_name, deleted, until HAVING sum(n) <> 0) AS f) AS folded
 		) AS n
 	UNION ALL
 		SELECT 4, 'last run',
@@ -70,9 +75,9 @@ BEGIN ATOMIC
 			FROM (
 				SELECT until, sum(n) AS n
 				FROM (
-					SELECT until, n FROM mkt.contact_count WHERE until > '-infinity' AND until <= mkt.now()
+					SELECT until, n FROM mkt.contact_count WHERE NOT deleted AND until > '-infinity' AND until <= mkt.now()
 					UNION ALL
-					SELECT was, -n FROM mkt.contact_count WHERE was > '-infinity' AND was <= mkt.now()
+					SELECT was, -n FROM mkt.contact_count WHERE NOT deleted AND was > '-infinity' AND was <= mkt.now()
 				) AS c
 				GROUP BY until
 				HAVING sum(n) > 0
@@ -84,18 +89,29 @@ BEGIN ATOMIC
 			CASE WHEN r.accounts > 0 AND mkt.now() - r.since > interval '10 minutes' THEN 'CALL mkt.run();' END
 		FROM (SELECT count(*) AS accounts, min(renews_at) AS since FROM mkt.account_tier WHERE renews_at <= mkt.now()) AS r
 	UNION ALL
-		SELECT 7, 'notices', CASE WHEN n.unread > 0 THEN format('not seen: %s', n.unread) ELSE 'all seen' END,
+		SELECT 7, 'periods',
+			CASE WHEN p.problems > 0 THEN format('cannot be closed: %s', p.problems)
+				WHEN p.due > 0 THEN format('to close: %s, late by %s', p.due, date_trunc('second', mkt.now() - p.since)) ELSE 'all closed' END,
+			CASE WHEN p.problems > 0 THEN 'SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL;'
+				WHEN p.due > 0 AND mkt.now() - p.since > interval '10 minutes' THEN 'CALL mkt.run();' END
+		FROM (
+			SELECT count(*) AS due, min(ends_at) AS since, (SELECT count(*) FROM mkt.open_period WHERE problem IS NOT NULL) AS problems
+			FROM mkt.open_period
+			WHERE ends_at > '-infinity' AND ends_at <= mkt.now()
+		) AS p
+	UNION ALL
+		SELECT 8, 'notices', CASE WHEN n.unread > 0 THEN format('not seen: %s', n.unread) ELSE 'all seen' END,
 			CASE WHEN n.unread > 0 THEN 'SELECT * FROM mkt.notice WHERE seen_at IS NULL;' END
 		FROM (SELECT count(*) AS unread FROM mkt.notice WHERE seen_at IS NULL) AS n
 	UNION ALL
-		SELECT 8, 'parked contacts', p.parked::text, CASE WHEN p.parked > 0 THEN 'SELECT * FROM mkt.parked;' END
+		SELECT 9, 'parked contacts', p.parked::text, CASE WHEN p.parked > 0 THEN 'SELECT * FROM mkt.parked;' END
 		FROM (SELECT count(*) AS parked FROM mkt.parked_contact) AS p
 	UNION ALL
-		SELECT 9, 'open reviews', CASE WHEN v.reviews > 0 THEN format('%s, the oldest of %s', v.reviews, date_trunc('second', v.since)) ELSE '0' END,
+		SELECT 10, 'open reviews', CASE WHEN v.reviews > 0 THEN format('%s, the oldest of %s', v.reviews, date_trunc('second', v.since)) ELSE '0' END,
 			CASE WHEN v.reviews > 0 THEN 'SELECT * FROM mkt.review WHERE state = ''open'';' END
 		FROM (SELECT count(*) AS reviews, min(opened_at) AS since FROM mkt.review WHERE state = 'open') AS v
 	UNION ALL
-		SELECT 10, 'workflows', format('%s on, %s held', w.on_now, w.held),
+		SELECT 11, 'workflows', format('%s on, %s held', w.on_now, w.held),
 			CASE WHEN w.held > 0 THEN 'SELECT workflow, account, name, held_because FROM mkt.workflow WHERE state = ''held'';' END
 		FROM (SELECT count(*) FILTER (WHERE state = 'on') AS on_now, count(*) FILTER (WHERE state = 'held') AS held FROM mkt.workflow) AS w
 	) AS s

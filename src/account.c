@@ -76,8 +76,8 @@ static pg_tz *zone_of(const text *name);
 static void lock_account(const char *account, LOCKMODE mode);
 static void forget_answers(void);
 static void redate_account(const char *account);
-static void redate_contacts(Oid contacts, const char *account, TimestampTz now,
-							TimestampTz next);
+static void redate_contacts(const MktAttachment *attachment, const char *account,
+							TimestampTz now, TimestampTz next);
 static TimestampTz argument_after(FunctionCallInfo fcinfo, int argno);
 static MktCycle argument_cycle(FunctionCallInfo fcinfo);
 static char *account_of_tuple(HeapTuple tuple, TupleDesc desc);
@@ -396,6 +396,11 @@ account_of_tuple(HeapTuple tuple, TupleDesc desc)
 	return TextDatumGetCString(heap_getattr(tuple, ACC_ACCOUNT, desc, &isnull));
 }
 
+/*
+ * While a dump is being restored a table has no triggers or its counts no index
+ * yet, and rows and counts are right as they come.  A pending contact that is
+ * being deleted is waited for, and then is among the deleted ones that count.
+ */
 static void
 redate_account(const char *account)
 {
@@ -406,30 +411,33 @@ redate_account(const char *account)
 	lock_account(account, ExclusiveLock);
 	next = mkt_account_update_after(account, now);
 	foreach(cell, mkt_attachment_list())
-		redate_contacts(((MktAttachedTable *) lfirst(cell))->contacts, account,
-						now, next);
+	{
+		MktAttachment *attachment =
+		mkt_attachment_find(((MktAttachedTable *) lfirst(cell))->contacts);
+
+		if (attachment == NULL || !mkt_count_is_ready(attachment->count_table))
+			continue;
+		redate_contacts(attachment, account, now, next);
+		mkt_count_redate(attachment, account, now, next);
+	}
 }
 
 /*
  * Asks the account's pending contacts in one table for their instant anew; the
  * table's own triggers compute it.  A transaction whose snapshot is older than
- * the lock may not see all of them, and has to be tried again.  While a dump is
- * being restored the table has no triggers or its counts no index yet, and
- * rows and counts are right as they come.
+ * the lock may not see all of them, and has to be tried again.
  */
 static void
-redate_contacts(Oid contacts, const char *account, TimestampTz now,
-				TimestampTz next)
+redate_contacts(const MktAttachment *attachment, const char *account,
+				TimestampTz now, TimestampTz next)
 {
-	MktAttachment *attachment = mkt_attachment_find(contacts);
+	Oid			contacts = attachment->contacts;
 	StringInfoData query;
 	Datum		values[2];
 	Oid			types[2] = {TIMESTAMPTZOID};
 	MktRights	rights;
 	int64		pending;
 
-	if (attachment == NULL || !mkt_count_is_ready(attachment->count_table))
-		return;
 	pending = mkt_count_pending(attachment->count_table, account, now, next,
 								GetLatestSnapshot(), &values[1]);
 	if (IsolationUsesXactSnapshot() &&

@@ -327,8 +327,8 @@ find_due(Job *job)
 }
 
 /*
- * The accounts of which a row says that contacts were to become non-marketing by
- * now ($1), with how many still have to and how many contacts they have.
+ * The accounts of which a row says that contacts were to become non-marketing, or
+ * deleted ones to count no longer, by now ($1), with how many still have to and how many contacts they have.
  */
 static char *
 query_due(const char *counts)
@@ -344,8 +344,8 @@ query_due(const char *counts)
 					"WHERE until OPERATOR(pg_catalog.>) '-infinity' AND until OPERATOR(pg_catalog.<) 'infinity' "
 					"AND until OPERATOR(pg_catalog.<=) $1) "
 					"SELECT d.account, d.account_name, s.* FROM due AS d CROSS JOIN LATERAL (SELECT %2$s FROM ONLY %1$s AS t "
-					"WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name) AS s WHERE d.account_name IS NOT NULL "
-					"UNION ALL SELECT NULL, NULL, %2$s FROM ONLY %1$s WHERE account_name IS NULL "
+					"WHERE t.account_name OPERATOR(pg_catalog.=) d.account_name AND NOT t.deleted) AS s WHERE d.account_name IS NOT NULL "
+					"UNION ALL SELECT NULL, NULL, %2$s FROM ONLY %1$s WHERE account_name IS NULL AND NOT deleted "
 					"AND EXISTS (SELECT FROM due WHERE account_name IS NULL) HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
 					") AS d ORDER BY account", counts, both);
 }

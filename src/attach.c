@@ -86,6 +86,7 @@ static const char *const triggers[] = {
 	MKT_TRIGGER_TRUNCATE
 };
 
+static void tell_of_history(const MktAttachedTable *table, const char *name);
 static void forget_attachment(const MktAttachedTable *table);
 static Relation open_contacts(Oid contacts);
 static void read_arguments(FunctionCallInfo fcinfo, Attach *attach);
@@ -145,6 +146,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		note_attachment(&attach, &table);
 		create_triggers(&attach);
 		first_count(&attach, &table);
+		mkt_drift_start(&table);
 		SPI_finish();
 		AtEOXact_GUC(false, nestlevel);
 	}
@@ -192,6 +194,7 @@ mkt_detach(PG_FUNCTION_ARGS)
 
 	mkt_count_forget(table->count_table);
 	SPI_connect();
+	tell_of_history(table, name);
 	mkt_restrict_end(contacts);
 	for (size_t i = 0; i < lengthof(triggers); i++)
 		mkt_query_run("DROP TRIGGER IF EXISTS %s ON %s", triggers[i], name);
@@ -200,6 +203,19 @@ mkt_detach(PG_FUNCTION_ARGS)
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(contacts);
 	PG_RETURN_VOID();
+}
+
+/* What a detach ends for ever is not ended silently. */
+static void
+tell_of_history(const MktAttachedTable *table, const char *name)
+{
+	char	   *history = mkt_qualified_name(table->history);
+
+	if (mkt_run_as_extension(psprintf("SELECT FROM %s LIMIT 1", history), 0, NULL, NULL,
+							 NULL) == SPI_OK_SELECT && SPI_processed > 0)
+		ereport(NOTICE,
+				errmsg("the history of table %s is dropped", name),
+				errhint("Roll back, and copy %s first, to keep it.", history));
 }
 
 /*
@@ -254,6 +270,7 @@ forget_attachment(const MktAttachedTable *table)
 	mkt_query_run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u",
 				  table->contacts);
 	mkt_satellite_drop(table);
+	mkt_drift_forget(table);
 	mkt_act_again_as(rights);
 }
 

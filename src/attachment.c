@@ -87,10 +87,10 @@ mkt_attachment_find(Oid relid)
 	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
-		entry->valid = false;
+		entry->valid = entry->filled = false;
 		entry->context = NULL;
 	}
-	if (!entry->valid && !fill(entry))
+	if (!(entry->valid && entry->filled) && !fill(entry))
 		return NULL;
 	return entry;
 }
@@ -98,7 +98,8 @@ mkt_attachment_find(Oid relid)
 /*
  * Fills an entry.  It counts as valid from before the catalogs are read, so
  * that an invalidation that arrives meanwhile is not lost: then the answer is
- * good for this once, because the caller's lock keeps the table as it is.
+ * good for this once, because the caller's lock keeps the table as it is.  An
+ * error, such as of a transaction that cannot be serialized, leaves it unfilled.
  */
 static bool
 fill(MktAttachment *entry)
@@ -116,6 +117,7 @@ fill(MktAttachment *entry)
 	entry->contacts = InvalidOid;
 	entry->count_table = InvalidOid;
 	entry->valid = true;
+	entry->filled = false;
 
 	found = read_row(entry->relid, entry);
 	if (!found && get_rel_relispartition(entry->relid))
@@ -129,8 +131,7 @@ fill(MktAttachment *entry)
 		list_free(path);
 	}
 	found = found && read_columns(entry);
-	if (!found)
-		entry->valid = false;
+	entry->filled = found;
 	return found;
 }
 
@@ -296,7 +297,7 @@ List *
 mkt_attachment_list(void)
 {
 	Relation	rel = open_attachments();
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	SysScanDesc scan = systable_beginscan(rel, mkt_relation("attachment_pkey"), true, NULL, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;
 

@@ -19,6 +19,8 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
+#include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/lmgr.h"
@@ -36,6 +38,7 @@
 #define BAT_OUTCOMES	7
 #define BAT_SOURCE_TYPE	(BAT_OUTCOMES + MKT_OUTCOMES)
 #define BAT_SOURCE_NAME	(BAT_SOURCE_TYPE + 1)
+#define NUM_REPORT		BAT_SOURCE_NAME
 
 /* Beyond this many rows a batch's reports are folded. */
 #define MAX_REPORTS 100
@@ -46,12 +49,20 @@ static MktBatchCall call;		/* the running call, if any */
 static char *known_label = NULL;
 static List *known_calls = NIL; /* of MktBatchCall */
 
+PG_FUNCTION_INFO_V1(mkt_unwritten_report);
+
+static MktStatements statements_now(int64 batch, Oid contacts);
 static int64 labelled(Oid contacts);
 static void remember(Oid contacts, int64 batch);
 static int64 find_labelled(Oid contacts);
-static void report(int64 batch, Oid contacts, const char *label,
-				   const char *action, Oid role, const int64 *outcome,
-				   Datum source_type, Datum source_name);
+static void report(const MktStatements *statements, const char *action,
+				   const int64 *outcome, Datum source_type, Datum source_name);
+static void report_of(const MktStatements *statements, MktOutcome what, int64 n,
+					  Datum *values, bool *nulls);
+static void fill(const MktStatements *statements, const char *action,
+				 const int64 *outcome, Datum source_type, Datum source_name,
+				 Datum *values, bool *nulls);
+static void tell(const MktStatements *statements, int64 n, void *arg);
 static void forget_label(void);
 
 /*
@@ -90,26 +101,60 @@ void
 mkt_batch_report(int64 batch, Oid contacts, bool joined, const char *action,
 				 const int64 *outcome, Datum source_type, Datum source_name)
 {
-	report(batch, contacts, joined && *mkt_batch ? mkt_batch : NULL, action,
-		   mkt_user(), outcome, source_type, source_name);
+	MktStatements call = statements_now(batch, contacts);
+	MktSource	source = mkt_change_session_source();
+
+	if (!joined || !*mkt_batch)
+		call.label = NULL;
+	if (source_type == (Datum) 0)
+	{
+		source_type = source.type;
+		source_name = source.name;
+	}
+	report(&call, action, outcome, source_type, source_name);
+}
+
+/* Those of just now, under the name that the session gives them. */
+static MktStatements
+statements_now(int64 batch, Oid contacts)
+{
+	MktStatements statements = {
+		.batch = batch,
+		.contacts = contacts,
+		.label = mkt_batch,
+		.role = mkt_user(),
+		.at = mkt_now(),
+		.source_type = mkt_source_type,
+		.source_name = mkt_source_name
+	};
+
+	return statements;
 }
 
 /* More of an outcome by statements of a named batch. */
 void
-mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-			  MktOutcome what, int64 n)
+mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n)
 {
-	int64		outcome[MKT_OUTCOMES] = {0};
+	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
+	TupleTableSlot *slot = mkt_append_slot(appender);
 
-	outcome[what] = n;
+	report_of(statements, what, n, slot->tts_values, slot->tts_isnull);
+	mkt_append_row(appender);
+	mkt_append_close(appender);
+}
 
-	report(batch, contacts, label, "statement", role, outcome, (Datum) 0, (Datum) 0);
+/* The same of statements just now. */
+void
+mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n)
+{
+	MktStatements statements = statements_now(batch, contacts);
+
+	mkt_batch_add(&statements, what, n);
 }
 
 static int64
 labelled(Oid contacts)
 {
-	int64		none[MKT_OUTCOMES] = {0};
 	int64		batch;
 	ListCell   *cell;
 
@@ -132,8 +177,7 @@ labelled(Oid contacts)
 	if (batch == 0)
 	{
 		batch = nextval_internal(mkt_relation("batch_number"), false);
-		report(batch, contacts, mkt_batch, "statement", mkt_user(), none,
-			   (Datum) 0, (Datum) 0);
+		mkt_batch_add_now(batch, contacts, MKT_CHANGED, 0);
 	}
 	remember(contacts, batch);
 	return batch;
@@ -181,34 +225,73 @@ find_labelled(Oid contacts)
 }
 
 static void
-report(int64 batch, Oid contacts, const char *label, const char *action, Oid role,
-	   const int64 *outcome, Datum source_type, Datum source_name)
+report(const MktStatements *statements, const char *action, const int64 *outcome,
+	   Datum source_type, Datum source_name)
 {
 	MktAppender *appender = mkt_append_open(mkt_relation("batch_report"));
 	TupleTableSlot *slot = mkt_append_slot(appender);
 
-	slot->tts_values[BAT_BATCH - 1] = Int64GetDatum(batch);
-	slot->tts_values[BAT_CONTACTS - 1] = ObjectIdGetDatum(contacts);
-	slot->tts_isnull[BAT_LABEL - 1] = label == NULL;
-	if (label)
-		slot->tts_values[BAT_LABEL - 1] = CStringGetTextDatum(label);
-	slot->tts_values[BAT_ACTION - 1] = CStringGetTextDatum(action);
-	slot->tts_values[BAT_SET_BY - 1] =
-		CStringGetTextDatum(GetUserNameFromId(role, false));
-	slot->tts_values[BAT_SET_AT - 1] = TimestampTzGetDatum(mkt_now());
-	for (int i = 0; i < MKT_OUTCOMES; i++)
-		slot->tts_values[BAT_OUTCOMES + i - 1] = Int64GetDatum(outcome[i]);
-	if (source_type == (Datum) 0 && *mkt_source_type)
-	{
-		source_type = CStringGetTextDatum(mkt_source_type);
-		source_name = *mkt_source_name ? CStringGetTextDatum(mkt_source_name) : (Datum) 0;
-	}
-	slot->tts_values[BAT_SOURCE_TYPE - 1] = source_type;
-	slot->tts_isnull[BAT_SOURCE_TYPE - 1] = source_type == (Datum) 0;
-	slot->tts_values[BAT_SOURCE_NAME - 1] = source_name;
-	slot->tts_isnull[BAT_SOURCE_NAME - 1] = source_name == (Datum) 0;
+	fill(statements, action, outcome, source_type, source_name, slot->tts_values,
+		 slot->tts_isnull);
 	mkt_append_row(appender);
 	mkt_append_close(appender);
+}
+
+static void
+report_of(const MktStatements *statements, MktOutcome what, int64 n, Datum *values,
+		  bool *nulls)
+{
+	int64		outcome[MKT_OUTCOMES] = {0};
+	bool		has_source = *statements->source_type != '\0';
+	bool		has_name = has_source && *statements->source_name != '\0';
+
+	outcome[what] = n;
+	fill(statements, "statement", outcome,
+		 has_source ? CStringGetTextDatum(statements->source_type) : (Datum) 0,
+		 has_name ? CStringGetTextDatum(statements->source_name) : (Datum) 0,
+		 values, nulls);
+}
+
+/* A row of mkt.batch_report. */
+static void
+fill(const MktStatements *statements, const char *action, const int64 *outcome,
+	 Datum source_type, Datum source_name, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, NUM_REPORT * sizeof(bool));
+	values[BAT_BATCH - 1] = Int64GetDatum(statements->batch);
+	values[BAT_CONTACTS - 1] = ObjectIdGetDatum(statements->contacts);
+	nulls[BAT_LABEL - 1] = statements->label == NULL;
+	if (statements->label)
+		values[BAT_LABEL - 1] = CStringGetTextDatum(statements->label);
+	values[BAT_ACTION - 1] = CStringGetTextDatum(action);
+	values[BAT_SET_BY - 1] = CStringGetTextDatum(GetUserNameFromId(statements->role, false));
+	values[BAT_SET_AT - 1] = TimestampTzGetDatum(statements->at);
+	for (int i = 0; i < MKT_OUTCOMES; i++)
+		values[BAT_OUTCOMES + i - 1] = Int64GetDatum(outcome[i]);
+	values[BAT_SOURCE_TYPE - 1] = source_type;
+	nulls[BAT_SOURCE_TYPE - 1] = source_type == (Datum) 0;
+	values[BAT_SOURCE_NAME - 1] = source_name;
+	nulls[BAT_SOURCE_NAME - 1] = source_name == (Datum) 0;
+}
+
+/* mkt.unwritten_report(): what row triggers have seen that no row says yet. */
+Datum
+mkt_unwritten_report(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	mkt_change_unwritten(tell, fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+static void
+tell(const MktStatements *statements, int64 n, void *arg)
+{
+	ReturnSetInfo *result = arg;
+	Datum		values[NUM_REPORT];
+	bool		nulls[NUM_REPORT];
+
+	report_of(statements, MKT_CHANGED, n, values, nulls);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /* Statements of one batch leave a row each; now and then they become one. */

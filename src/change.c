@@ -23,12 +23,14 @@
 
 #include "access/xact.h"
 #include "commands/sequence.h"
+#include "compat.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* The columns of every history; one for each key column follows. */
@@ -46,7 +48,8 @@
 #define HIS_ACCOUNT				12
 #define HIS_MOVED				13
 #define HIS_FROM_ACCOUNT		14
-#define HIS_CONTACT				15
+#define HIS_COUNTS_UNTIL		15
+#define HIS_CONTACT				16
 
 /* So many are written together, and get numbers that follow each other. */
 #define MAX_NOTES 1000
@@ -60,8 +63,8 @@ typedef struct Note
 	Oid			history;
 	Oid			role;
 	int64		batch;
-	const char *label;			/* of the batch; null: a call, which reports
-								 * itself, or none */
+	const MktStatements *made_by;	/* null: a call, which reports itself, or
+									 * none */
 	int			level;
 	int			written;		/* the level at which it was; 0: not yet */
 	int			nkeys;
@@ -71,7 +74,11 @@ typedef struct Note
 static MemoryContext context = NULL;	/* of the notes' contents */
 static Note *notes = NULL;
 static int	nnotes = 0;
-static const char *last_label = NULL;	/* the copy that the last note has */
+static const MktStatements *last_made_by = NULL;	/* those of the last note */
+
+/* The command that wrote last, for readers with an older snapshot. */
+static LocalTransactionId writer = InvalidLocalTransactionId;
+static CommandId written_by;
 
 /* The role that was last written, while rows wait for its name. */
 static Oid	named_role;
@@ -83,7 +90,7 @@ static MktPartition last_partition;
 
 static void note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
 						const MktChange *change);
-static bool may_go_on(const MktAttachment *attachment, const MktChange *change);
+static bool leaves_partition(const MktChange *change);
 static bool is_instant(TimestampTz until);
 static bool is_marketing(TimestampTz until);
 static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
@@ -93,11 +100,12 @@ static bool joins_last(const MktAttachment *attachment, const Note *note);
 static bool is_idle(const Note *note);
 static Note *add_note(void);
 static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
-static const char *copy_label(const char *label);
+static const MktStatements *under_label(void);
 static void copy_source(MktSource *source, const MktSource *like);
 static void write_notes(void);
 static bool same_report(const Note *a, const Note *b);
 static void count_batch(const Note *note, int64 n);
+static MktStatements statements_of(const Note *note);
 static MktAppender *open_partition(Oid history, TimestampTz at);
 static void write_note(MktAppender *appender, const Note *note, int64 number);
 static void set(TupleTableSlot *slot, AttrNumber column, Datum value, bool isnull);
@@ -125,7 +133,7 @@ mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 		was = DT_NOBEGIN;
 	}
 	if ((was != change->until || change->moved) &&
-		(is_marketing(was) || is_marketing(change->until) || may_go_on(attachment, change)))
+		(is_marketing(was) || is_marketing(change->until) || leaves_partition(change)))
 		note_part(attachment, contact, change, was, change->until, now);
 }
 
@@ -146,14 +154,11 @@ note_passed(const MktAttachment *attachment, TupleTableSlot *contact,
 	note_part(attachment, contact, &passed, change->was, DT_NOBEGIN, change->was);
 }
 
-/*
- * A non-marketing contact that is deleted from a partition may be about to arrive
- * in another one as a marketing contact.
- */
+/* A non-marketing contact may be about to arrive in another one as a marketing contact. */
 static bool
-may_go_on(const MktAttachment *attachment, const MktChange *change)
+leaves_partition(const MktChange *change)
 {
-	return attachment->relid != attachment->contacts && change->until == MKT_ABSENT;
+	return change->until == MKT_ABSENT && change->command != InvalidCommandId;
 }
 
 static bool
@@ -185,7 +190,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	if (nnotes > 0 && is_idle(&notes[nnotes - 1]) && was != MKT_ABSENT)
 		nnotes--;
 	if (nnotes >= MAX_NOTES &&
-		!(is_partition && was == MKT_ABSENT && notes[nnotes - 1].change.until == MKT_ABSENT))
+		!(was == MKT_ABSENT && leaves_partition(&notes[nnotes - 1].change)))
 		write_notes();
 	note = add_note();
 	before = MemoryContextSwitchTo(context);
@@ -215,7 +220,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	copy_source(&note->change.source, &change->source);
 	copy_source(&note->change.from_source, &change->from_source);
 	note->batch = batch;
-	note->label = batch && !is_call ? copy_label(mkt_batch) : NULL;
+	note->made_by = batch && !is_call ? under_label() : NULL;
 	note->level = GetCurrentTransactionNestLevel();
 	note->written = 0;
 	MemoryContextSwitchTo(before);
@@ -233,13 +238,15 @@ is_idle(const Note *note)
 /*
  * A contact that goes to another partition is deleted from one and inserted into
  * the other, one after the other; for its history it has changed, or not even that.
+ * What one command deletes and another inserts is another contact.
  */
 static bool
 joins_last(const MktAttachment *attachment, const Note *note)
 {
 	Note	   *last = note == notes ? NULL : &notes[nnotes - 2];
 
-	if (last == NULL || last->change.until != MKT_ABSENT || note->change.was != MKT_ABSENT ||
+	if (last == NULL || !leaves_partition(&last->change) || note->change.was != MKT_ABSENT ||
+		last->change.command != note->change.command ||
 		last->history != note->history || last->level != note->level || last->written ||
 		last->at != note->at)
 		return false;
@@ -275,7 +282,7 @@ add_note(void)
 		room = MAX_NOTES;
 		notes = MemoryContextAlloc(TopTransactionContext, room * sizeof(Note));
 		nnotes = 0;
-		last_label = NULL;
+		last_made_by = NULL;
 	}
 	if (nnotes == room)
 	{
@@ -327,22 +334,41 @@ mkt_change_session_source(void)
 	return source;
 }
 
-static const char *
-copy_label(const char *label)
+/* Rows of one statement share it. */
+static const MktStatements *
+under_label(void)
 {
-	if (last_label == NULL || strcmp(last_label, label) != 0)
-		last_label = pstrdup(label);
-	return last_label;
+	MktStatements *statements;
+
+	if (last_made_by && strcmp(last_made_by->label, mkt_batch) == 0 &&
+		strcmp(last_made_by->source_type, mkt_source_type) == 0 &&
+		strcmp(last_made_by->source_name, mkt_source_name) == 0)
+		return last_made_by;
+	statements = palloc0(sizeof(MktStatements));
+	statements->label = pstrdup(mkt_batch);
+	statements->source_type = pstrdup(mkt_source_type);
+	statements->source_name = pstrdup(mkt_source_name);
+	return last_made_by = statements;
 }
 
 /* Writes what has been noted, at the end of a statement and before reading. */
-bool
+void
 mkt_change_post(void)
 {
-	if (nnotes == 0)
-		return false;
-	write_notes();
-	return true;
+	if (nnotes > 0)
+		write_notes();
+}
+
+/*
+ * The same, for one who reads with a snapshot that he has already.  Returns
+ * whether he needs a newer one, in this statement as in the functions that it calls.
+ */
+bool
+mkt_change_post_for_reader(void)
+{
+	mkt_change_post();
+	return writer == mkt_local_transaction() &&
+		GetActiveSnapshot()->curcid <= written_by;
 }
 
 static void
@@ -394,6 +420,8 @@ write_notes(void)
 		mkt_append_close(appender);
 	if (previous)
 		count_batch(previous, in_batch);
+	writer = mkt_local_transaction();
+	written_by = GetCurrentCommandId(false);
 	drop_written();
 }
 
@@ -401,15 +429,46 @@ write_notes(void)
 static bool
 same_report(const Note *a, const Note *b)
 {
-	return a->batch == b->batch && a->role == b->role && (a->label == NULL) == (b->label == NULL);
+	return a->batch == b->batch && a->role == b->role && a->made_by == b->made_by &&
+		a->at == b->at;
 }
 
 /* Calls that set contacts report themselves. */
 static void
 count_batch(const Note *note, int64 n)
 {
-	if (note->label)
-		mkt_batch_add(note->batch, note->contacts, note->label, note->role, MKT_CHANGED, n);
+	MktStatements statements = statements_of(note);
+
+	if (note->made_by)
+		mkt_batch_add(&statements, MKT_CHANGED, n);
+}
+
+static MktStatements
+statements_of(const Note *note)
+{
+	MktStatements statements = {0};
+
+	if (note->made_by)
+		statements = *note->made_by;
+	statements.batch = note->batch;
+	statements.contacts = note->contacts;
+	statements.role = note->role;
+	statements.at = note->at;
+	return statements;
+}
+
+/* Tells for each batch what its statements have changed that is not written yet. */
+void
+mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+					 void *arg)
+{
+	for (int i = 0; i < nnotes; i++)
+	{
+		MktStatements statements = statements_of(&notes[i]);
+
+		if (notes[i].made_by && !notes[i].written && !is_idle(&notes[i]))
+			tell(&statements, 1, arg);
+	}
 }
 
 static MktAppender *
@@ -449,6 +508,8 @@ write_note(MktAppender *appender, const Note *note, int64 number)
 	set(slot, HIS_MOVED, BoolGetDatum(change->moved), false);
 	set(slot, HIS_FROM_ACCOUNT, change->from_account,
 		!change->moved || change->from_account_null);
+	set(slot, HIS_COUNTS_UNTIL, TimestampTzGetDatum(change->counts_until),
+		!change->counts_on);
 	for (int i = 0; i < note->nkeys; i++)
 		set(slot, HIS_CONTACT + i, note->keys[i], false);
 	mkt_append_row(appender);
@@ -487,7 +548,7 @@ drop_written(void)
 	if (nnotes == 0)
 	{
 		MemoryContextReset(context);
-		last_label = NULL;
+		last_made_by = NULL;
 	}
 }
 

@@ -21,8 +21,9 @@
 /* Rows of a query that are on their way at once. */
 #define FETCH_ROWS 1000
 
-static Datum keys_of_query(const char *query, Oid *type);
+static Datum keys_of_query(const char *query, Oid key_type);
 static SPIPlanPtr prepare(const char *query);
+static bool returns_keys(SPIPlanPtr plan);
 static void name_query(void *arg);
 
 /*
@@ -36,6 +37,8 @@ mkt_choice_keys(FunctionCallInfo fcinfo, int first,
 	MktFilter  *filter = NULL;
 	int			given = 0;
 
+	if (account == NULL && !attachment->account)
+		account = TextDatumGetCString(attachment->constant_account);
 	for (int i = 0; i < MKT_CHOICES; i++)
 		given += !PG_ARGISNULL(first + i);
 	if (given != 1)
@@ -46,12 +49,10 @@ mkt_choice_keys(FunctionCallInfo fcinfo, int first,
 						mkt_qualified_name(attachment->contacts)));
 	if (!PG_ARGISNULL(first + MKT_CHOICE_QUERY))
 	{
-		Oid			type;
-		Datum		keys = keys_of_query(text_to_cstring(PG_GETARG_TEXT_PP(first + MKT_CHOICE_QUERY)),
-										 &type);
+		Oid			type = get_atttype(attachment->contacts, attachment->keys[0]);
 
-		return DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(keys),
-														get_atttype(attachment->contacts, attachment->keys[0])));
+		return DatumGetArrayTypeP(keys_of_query(text_to_cstring(PG_GETARG_TEXT_PP(first + MKT_CHOICE_QUERY)),
+												type));
 	}
 	if (!PG_ARGISNULL(first + MKT_CHOICE_FILTER))
 		filter = mkt_filter_compile(attachment, PG_GETARG_JSONB_P(first + MKT_CHOICE_FILTER), 1);
@@ -76,14 +77,15 @@ mkt_choice_saved(const MktAttachment *attachment, const char *account,
 	return filter;
 }
 
-/* What a query of the caller's returns, in one column. */
+/* What a query of the caller's returns in one column, as an array of a type. */
 static Datum
-keys_of_query(const char *query, Oid *type)
+keys_of_query(const char *query, Oid key_type)
 {
 	MemoryContext mine = CurrentMemoryContext;
 	ArrayBuildState *keys;
 	SPIPlanPtr	plan;
 	Portal		portal;
+	Oid			type;
 	Datum		result;
 	ErrorContextCallback context = {
 		.previous = error_context_stack,
@@ -94,8 +96,8 @@ keys_of_query(const char *query, Oid *type)
 	error_context_stack = &context;
 	plan = prepare(query);
 	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-	*type = TupleDescAttr(portal->tupDesc, 0)->atttypid;
-	keys = initArrayResult(*type, mine, true);
+	type = TupleDescAttr(portal->tupDesc, 0)->atttypid;
+	keys = initArrayResult(type, mine, true);
 	do
 	{
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
@@ -106,15 +108,15 @@ keys_of_query(const char *query, Oid *type)
 											&isnull);
 
 			if (!isnull)
-				accumArrayResult(keys, key, false, *type, mine);
+				accumArrayResult(keys, key, false, type, mine);
 		}
 		SPI_freetuptable(SPI_tuptable);
 	} while (SPI_processed > 0);
 	SPI_cursor_close(portal);
-	error_context_stack = context.previous;
 	SPI_finish();
 	MemoryContextSwitchTo(mine);
-	result = makeArrayResult(keys, mine);
+	result = mkt_key_convert_array(DatumGetArrayTypeP(makeArrayResult(keys, mine)), key_type);
+	error_context_stack = context.previous;
 	return result;
 }
 
@@ -122,23 +124,35 @@ static SPIPlanPtr
 prepare(const char *query)
 {
 	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-	List	   *sources;
-	TupleDesc	desc = NULL;
 
 	if (plan == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("query cannot be used to choose contacts: %s",
 					   SPI_result_code_string(SPI_result)));
-	sources = SPI_plan_get_plan_sources(plan);
-	if (SPI_is_cursor_plan(plan))
-		desc = ((CachedPlanSource *) linitial(sources))->resultDesc;
-	if (desc == NULL || desc->natts != 1)
+	if (!returns_keys(plan))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("query must be one SELECT of one column, the keys of contacts"),
+				errmsg("query must be one SELECT of one column, the keys of contacts, and only read"),
 				errhint("For example query => 'SELECT id FROM crm.contact WHERE city = ''Oslo'''."));
 	return plan;
+}
+
+/* Whether it is one query that returns a column, and locks and changes nothing. */
+static bool
+returns_keys(SPIPlanPtr plan)
+{
+	CachedPlanSource *source;
+	Query	   *query;
+
+	if (!SPI_is_cursor_plan(plan))
+		return false;
+	source = linitial(SPI_plan_get_plan_sources(plan));
+	if (source->commandTag != CMDTAG_SELECT || list_length(source->query_list) != 1 ||
+		source->resultDesc == NULL || source->resultDesc->natts != 1)
+		return false;
+	query = linitial_node(Query, source->query_list);
+	return !query->hasModifyingCTE && query->rowMarks == NIL;
 }
 
 static void

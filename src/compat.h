@@ -59,10 +59,11 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 
 /* PostgreSQL 17 put the two parts of a virtual transaction's number together. */
 #if PG_VERSION_NUM >= 170000
-#define mkt_local_transaction() (MyProc->vxid.lxid)
+#define mkt_proc_lxid(proc) ((proc)->vxid.lxid)
 #else
-#define mkt_local_transaction() (MyProc->lxid)
+#define mkt_proc_lxid(proc) ((proc)->lxid)
 #endif
+#define mkt_local_transaction() mkt_proc_lxid(MyProc)
 
 /* PostgreSQL 16 can leave all but summarizing indexes out. */
 #if PG_VERSION_NUM >= 160000
@@ -85,6 +86,13 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #else
 #define mkt_guc_malloc(size) malloc(size)
 #define mkt_guc_free(pointer) free(pointer)
+#endif
+
+/* PostgreSQL 16 renamed how the sessions are gone through. */
+#if PG_VERSION_NUM >= 160000
+#define mkt_local_backend(i) pgstat_get_local_beentry_by_index(i)
+#else
+#define mkt_local_backend(i) pgstat_fetch_stat_local_beentry(i)
 #endif
 
 #endif							/* MKT_COMPAT_H */

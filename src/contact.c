@@ -17,6 +17,8 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -27,6 +29,8 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* A contact's marketing columns and account, as one version of it has them. */
@@ -44,12 +48,17 @@ typedef struct Contact
 
 static const MktSource no_source = {.type_null = true,.name_null = true};
 
-/* The contact of a partition that was updated last. */
+/* The contact that is being merged into another one. */
+static Oid	merging_in = InvalidOid;
+static Datum merging_key;
+
+/* The row of a partition that was updated last, and the key that it got. */
 static struct
 {
 	Oid			contacts;
+	Oid			relid;
+	ItemPointerData place;
 	LocalTransactionId transaction;
-	CommandId	command;
 	uint32		key;
 }			last_updated;
 
@@ -60,9 +69,16 @@ static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 static void count_move(const MktAttachment *attachment, Datum account, bool isnull,
 					   TimestampTz was, TimestampTz until);
 static void count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
-						 const Contact *contact, const MktSource *source);
-static void count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+						 const Contact *contact, const MktSource *source,
+						 CommandId command);
+static void count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *contact);
+static bool is_heap_partition(const TriggerData *trigger);
+static CommandId inserting_command(const TriggerData *trigger);
+static CommandId moving_command(const TriggerData *trigger);
+static bool is_deleted(const MktAttachment *attachment, const TriggerData *trigger);
+static void keep_count(const MktAttachment *attachment, const Contact *contact,
+					   TimestampTz until);
 static void count_update(const MktAttachment *attachment, const TriggerData *trigger,
 						 const Contact *before, const Contact *after,
 						 const MktSource *source);
@@ -70,6 +86,7 @@ static MktSource row_source(const MktAttachment *attachment, TupleTableSlot *slo
 static HeapTuple insert_contact(TriggerData *trigger,
 								const MktAttachment *attachment);
 static bool is_moving(const MktAttachment *attachment, TupleTableSlot *slot);
+static bool has_left(void);
 static uint32 hash_key(const MktAttachment *attachment, TupleTableSlot *slot);
 static bool created_as_marketing(const MktAttachment *attachment,
 								 const Contact *contact, const MktSource *source);
@@ -123,17 +140,20 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
 	MktAttachment *attachment =
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	HeapTuple	stored;
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
+	stored = update_contact(trigger, attachment);
 	if (attachment->relid != attachment->contacts && (*mkt_source_type || mkt_limit_any()))
 	{
 		last_updated.contacts = attachment->contacts;
+		last_updated.relid = attachment->relid;
+		last_updated.place = trigger->tg_trigtuple->t_self;
 		last_updated.transaction = mkt_local_transaction();
-		last_updated.command = GetCurrentCommandId(false);
 		last_updated.key = hash_key(attachment, trigger->tg_newslot);
 	}
-	return PointerGetDatum(update_contact(trigger, attachment));
+	return PointerGetDatum(stored);
 }
 
 /* AFTER INSERT OR DELETE, each row (T4, T10). */
@@ -155,10 +175,11 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 	{
 		MktSource	source = row_source(attachment, trigger->tg_trigslot);
 
-		count_insert(attachment, trigger->tg_trigslot, &contact, &source);
+		count_insert(attachment, trigger->tg_trigslot, &contact, &source,
+					 inserting_command(trigger));
 	}
 	else
-		count_delete(attachment, trigger->tg_trigslot, &contact);
+		count_delete(attachment, trigger, &contact);
 	return PointerGetDatum(NULL);
 }
 
@@ -198,13 +219,14 @@ count_move(const MktAttachment *attachment, Datum account, bool isnull,
 
 static void
 count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
-			 const Contact *contact, const MktSource *source)
+			 const Contact *contact, const MktSource *source, CommandId command)
 {
 	MktChange	change = {
 		.was = MKT_ABSENT,
 		.until = contact->until,
 		.account = contact->account,
 		.account_null = contact->account_null,
+		.command = command,
 		.source = *source,
 		.from_source = no_source
 	};
@@ -214,9 +236,9 @@ count_insert(const MktAttachment *attachment, TupleTableSlot *slot,
 	mkt_change_note(attachment, slot, &change);
 }
 
-/* Who deletes is whom the session names. */
+/* Who deletes is whom the session names.  T13: some deleted contacts count on. */
 static void
-count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
+count_delete(const MktAttachment *attachment, const TriggerData *trigger,
 			 const Contact *contact)
 {
 	MktChange	change = {
@@ -226,13 +248,87 @@ count_delete(const MktAttachment *attachment, TupleTableSlot *slot,
 		.account_null = contact->account_null
 	};
 
-	count_move(attachment, contact->account, contact->account_null, contact->until,
-			   MKT_ABSENT);
+	if (contact->until > mkt_now() &&
+		mkt_limit_counts_deleted(attachment, contact->account, contact->account_null) &&
+		is_deleted(attachment, trigger))
+	{
+		change.counts_on = true;
+		change.counts_until = contact->until;
+		if (TIMESTAMP_IS_NOEND(contact->until))
+			change.counts_until = mkt_account_next_update(attachment, contact->account,
+														  contact->account_null);
+		keep_count(attachment, contact, change.counts_until);
+	}
+	else
+		count_move(attachment, contact->account, contact->account_null, contact->until,
+				   MKT_ABSENT);
 	if (!OidIsValid(attachment->history))
 		return;
 	change.source = mkt_change_session_source();
-	change.from_source = row_source(attachment, slot);
-	mkt_change_note(attachment, slot, &change);
+	change.from_source = row_source(attachment, trigger->tg_trigslot);
+	change.command = moving_command(trigger);
+	mkt_change_note(attachment, trigger->tg_trigslot, &change);
+}
+
+/*
+ * An UPDATE that takes a row to another partition marks the version that it
+ * leaves, and both versions have its command.  What other commands delete and
+ * insert is another contact, though its key be the same.
+ */
+static CommandId
+moving_command(const TriggerData *trigger)
+{
+	HeapTupleHeader left = trigger->tg_trigtuple->t_data;
+
+	return is_heap_partition(trigger) && HeapTupleHeaderIndicatesMovedPartitions(left) ?
+		HeapTupleHeaderGetCmax(left) : InvalidCommandId;
+}
+
+static CommandId
+inserting_command(const TriggerData *trigger)
+{
+	return is_heap_partition(trigger) ?
+		HeapTupleHeaderGetCmin(trigger->tg_trigtuple->t_data) : InvalidCommandId;
+}
+
+static bool
+is_heap_partition(const TriggerData *trigger)
+{
+	return trigger->tg_relation->rd_rel->relispartition &&
+		trigger->tg_relation->rd_tableam == GetHeapamTableAmRoutine();
+}
+
+/* Neither gone to another partition nor, by T7, into another contact. */
+static bool
+is_deleted(const MktAttachment *attachment, const TriggerData *trigger)
+{
+	bool		isnull;
+
+	if (HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
+		return false;
+	return merging_in != attachment->contacts ||
+		!datum_image_eq(merging_key, slot_getattr(trigger->tg_trigslot, attachment->keys[0], &isnull),
+						attachment->key_by_value[0], attachment->key_len[0]);
+}
+
+/* The account keeps the place of a contact that is gone (B8), not the contact (B10). */
+static void
+keep_count(const MktAttachment *attachment, const Contact *contact, TimestampTz until)
+{
+	Datum		account = contact->account;
+	bool		isnull = contact->account_null;
+
+	mkt_limit_move(attachment, account, isnull, DT_NOBEGIN, MKT_ABSENT);
+	mkt_count_move(attachment, account, isnull, contact->until, MKT_ABSENT);
+	mkt_count_keep(attachment, account, isnull, until);
+}
+
+/* For mkt.merge(): what happens to this contact is a merge; by 0: no longer. */
+void
+mkt_contact_merging(Oid contacts, Datum key)
+{
+	merging_in = contacts;
+	merging_key = key;
 }
 
 /* A contact that moves to another account leaves one and arrives in the other (T5). */
@@ -248,6 +344,7 @@ count_update(const MktAttachment *attachment, const TriggerData *trigger,
 		.account_null = after->account_null,
 		.from_account = before->account,
 		.from_account_null = before->account_null,
+		.command = InvalidCommandId,
 		.source = *source
 	};
 
@@ -303,8 +400,7 @@ mkt_contact_truncate(PG_FUNCTION_ARGS)
 	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 
 	mkt_change_post();
-	mkt_count_post();
-	mkt_count_forget(attachment->count_table);
+	mkt_count_post_all(attachment->count_table);
 	CommandCounterIncrement();
 	SPI_connect();
 	mkt_satellite_truncate(mkt_attachment_table(attachment->contacts));
@@ -380,8 +476,8 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	Contact		contact;
 	MktColumns	asked;
 	MktSource	source = row_source(attachment, slot);
-	bool		from_session = source.type_null && *mkt_source_type &&
-	!is_moving(attachment, slot);
+	bool		moves = is_moving(attachment, slot);
+	bool		from_session = source.type_null && *mkt_source_type && !moves;
 	MktState	state;
 	bool		counts_too;
 
@@ -394,7 +490,7 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	state = mkt_state_next(MKT_NON_MARKETING,
 						   mkt_state_request(mkt_state_columns(MKT_NON_MARKETING), asked));
 	counts_too = mkt_shortcut_copy(trigger->tg_trigger, trigger->tg_relation);
-	if (state != MKT_NON_MARKETING && !is_moving(attachment, slot) &&
+	if (state != MKT_NON_MARKETING && !moves &&
 		mkt_limit_parks(attachment, contact.account, contact.account_null, counts_too))
 	{
 		mkt_limit_park(attachment, slot, contact.account, &source);
@@ -407,15 +503,15 @@ insert_contact(TriggerData *trigger, const MktAttachment *attachment)
 	else if (state == MKT_MARKETING)
 		contact.until = DT_NOEND;
 	if (counts_too)
-		count_insert(attachment, slot, &contact, &source);
+		count_insert(attachment, slot, &contact, &source, InvalidCommandId);
 	return store_state(attachment, trigger->tg_trigtuple, slot, &contact, state,
 					   from_session ? &source : NULL);
 }
 
 /*
  * A contact that an UPDATE takes to another partition is inserted there, with
- * the same account and key and by the same command.  The session has nothing to
- * say of that.
+ * the same account and key, when it has left.  The session has nothing to say of
+ * that.
  */
 static bool
 is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
@@ -423,8 +519,31 @@ is_moving(const MktAttachment *attachment, TupleTableSlot *slot)
 	return attachment->relid != attachment->contacts &&
 		last_updated.contacts == attachment->contacts &&
 		last_updated.transaction == mkt_local_transaction() &&
-		last_updated.command == GetCurrentCommandId(false) &&
-		last_updated.key == hash_key(attachment, slot);
+		last_updated.key == hash_key(attachment, slot) && has_left();
+}
+
+/* Whether the row that was updated last went to another partition. */
+static bool
+has_left(void)
+{
+	Relation	rel = try_table_open(last_updated.relid, AccessShareLock);
+	TupleTableSlot *slot;
+	bool		left = false;
+
+	if (rel == NULL)
+		return false;
+	slot = table_slot_create(rel, NULL);
+	if (rel->rd_tableam == GetHeapamTableAmRoutine() &&
+		table_tuple_fetch_row_version(rel, &last_updated.place, SnapshotAny, slot))
+	{
+		HeapTupleHeader header = ExecFetchSlotHeapTuple(slot, false, NULL)->t_data;
+
+		left = HeapTupleHeaderIndicatesMovedPartitions(header) &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, AccessShareLock);
+	return left;
 }
 
 static uint32

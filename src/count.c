@@ -21,6 +21,9 @@
  * and is part of the transaction in which it happens.  Where a table keeps its
  * history, the moves go there: what the counts were at an instant gone by is
  * what they are now without the moves since.
+ *
+ * Deleted contacts that still count (T13) have rows of their own, so that all
+ * others are those of contacts that are there.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -53,13 +56,14 @@
 
 /* The columns of every table of counts. */
 #define CNT_ACCOUNT_NAME	1	/* the account as text */
-#define CNT_WAS				2	/* marketing until, before; null: no contact */
-#define CNT_UNTIL			3	/* marketing until, since; null: no contact */
-#define CNT_N				4	/* so many contacts */
-#define CNT_AT				5	/* when; null: a sum */
-#define CNT_ACCOUNT			6	/* the account as the contacts table has it */
-#define CNT_LANE			7	/* a random number, see below */
-#define CNT_COLUMNS			7
+#define CNT_DELETED			2	/* contacts that are gone and still count */
+#define CNT_WAS				3	/* marketing until, before; null: no contact */
+#define CNT_UNTIL			4	/* marketing until, since; null: no contact */
+#define CNT_N				5	/* so many contacts */
+#define CNT_AT				6	/* when; null: a sum */
+#define CNT_ACCOUNT			7	/* the account as the contacts table has it */
+#define CNT_LANE			8	/* a random number, see below */
+#define CNT_COLUMNS			8
 
 /*
  * The index on the account has a random second column.  Entries that are equal
@@ -78,9 +82,13 @@
 /* A statement that touches more accounts than this writes in between. */
 #define MAX_SUMS 50000
 
+/* So many sums are worth looking through for those of one account. */
+#define MANY_SUMS 256
+
 typedef struct SumKey
 {
 	MktAccountKey account;
+	bool		deleted;
 	TimestampTz was;
 	TimestampTz until;
 	TimestampTz at;
@@ -104,7 +112,7 @@ static inline bool
 sum_equal(const SumKey *a, const SumKey *b)
 {
 	return a->was == b->was && a->until == b->until && a->at == b->at &&
-		mkt_account_key_equal(&a->account, &b->account);
+		a->deleted == b->deleted && mkt_account_key_equal(&a->account, &b->account);
 }
 
 #define SH_PREFIX sums
@@ -153,18 +161,29 @@ typedef struct Writer
 typedef struct Move
 {
 	ItemPointerData tid;
+	bool		deleted;
 	TimestampTz was;
 	TimestampTz until;
 	TimestampTz at;				/* MKT_ABSENT: a sum */
 	int64		n;
 } Move;
 
+/* Contacts of an account at an instant. */
+typedef struct Counted
+{
+	int64		billable;		/* deleted ones included */
+	int64		total;			/* without them */
+	int64		deleted;		/* those that still count */
+	int64		own;			/* billable by this transaction's doing */
+}			Counted;
+
 /* What folding makes of an account's rows with an instant. */
 typedef struct Total
 {
+	bool		deleted;
 	TimestampTz until;
 	int			nrows;			/* that speak of the instant */
-	bool		folded;			/* none of them is a move, or zero */
+	bool		folded;			/* none of them is a move, or zero, or over */
 	int64		n;
 } Total;
 
@@ -174,9 +193,14 @@ static void start_iterate(FrameIterator *it);
 static Sum *iterate(FrameIterator *it);
 static bool is_account(const Sum *sum, Relation rel, Datum account_name,
 					   bool isnull);
+static void move_account(const MktAttachment *attachment, Datum account,
+						 bool isnull, bool deleted, TimestampTz was,
+						 TimestampTz until, int64 n);
 static Frame *current_frame(void);
 static void add(Frame *frame, const SumKey *key, int64 n);
 static void post(Frame *frame, bool fold);
+static void write_sum(Writer *writer, const Sum *sum, bool fold);
+static void post_outer(Writer *writer, Frame *frame, Frame *here);
 static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
@@ -190,7 +214,9 @@ static void fold_account(Writer *writer, Datum account_name, bool isnull,
 static void open_history(Writer *writer);
 static void note_instant(Total *totals, int *ntotals, TimestampTz until,
 						 const Move *move);
-static Total *find_total(Total *totals, int ntotals, TimestampTz until);
+static Total *find_total(Total *totals, int ntotals, TimestampTz until,
+						 bool deleted);
+static bool is_over(const Total *total);
 static bool is_folded(const Total *total);
 static bool delete_row(Writer *writer, Move *move, Snapshot snapshot);
 static void write_history(Writer *writer, Datum account_name, bool isnull,
@@ -207,6 +233,7 @@ static IndexScanDesc scan_account(Relation rel, Relation index,
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
 static bool shows_account(Oid contacts, Datum account, bool isnull);
+static int64 billable_at(Datum account_name, TimestampTz at, bool as_known);
 static bool may_have_account(const MktAttachedTable *table, Datum account_name);
 static int64 billable_since(const MktAttachedTable *table, Datum account_name,
 							TimestampTz at, bool *found, Datum *account);
@@ -214,11 +241,15 @@ static void note_account(TupleTableSlot *slot, bool *found, Datum *account);
 static int64 billable_in(Oid count_table, Datum account_name, bool isnull,
 						 TimestampTz at, TimestampTz made_until, bool *found,
 						 Datum *account);
+static Counted count_account(const char *account, TimestampTz now, bool own,
+							 Snapshot seen);
 static void count_in(Oid count_table, Datum account_name, TimestampTz now,
-					 Snapshot snapshot, int64 *billable, int64 *total, int64 *own);
+					 Snapshot snapshot, bool own, Counted * counted);
+static void count_one(const Move *move, TimestampTz now, bool own, Counted * counted);
 static bool is_own(TupleTableSlot *slot);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
+PG_FUNCTION_INFO_V1(mkt_billable_as_known);
 PG_FUNCTION_INFO_V1(mkt_unposted);
 PG_FUNCTION_INFO_V1(mkt_fold_counts);
 
@@ -226,34 +257,47 @@ PG_FUNCTION_INFO_V1(mkt_fold_counts);
 Datum
 mkt_billable(PG_FUNCTION_ARGS)
 {
-	TimestampTz now = mkt_now();
-	TimestampTz at = PG_ARGISNULL(1) ? now : PG_GETARG_TIMESTAMPTZ(1);
-	int64		billable = 0;
-	ListCell   *cell;
-
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
+	PG_RETURN_INT64(billable_at(PG_GETARG_DATUM(0),
+								PG_ARGISNULL(1) ? mkt_now() : PG_GETARG_TIMESTAMPTZ(1), false));
+}
+
+/* mkt.billable_as_known(account, at): where no history tells of then, what is now. */
+Datum
+mkt_billable_as_known(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(billable_at(PG_GETARG_DATUM(0), PG_GETARG_TIMESTAMPTZ(1), true));
+}
+
+static int64
+billable_at(Datum account_name, TimestampTz at, bool as_known)
+{
+	TimestampTz now = mkt_now();
+	int64		billable = 0;
+	ListCell   *cell;
 
 	foreach(cell, mkt_attachment_list())
 	{
 		MktAttachedTable *table = lfirst(cell);
+		TimestampTz then = as_known && at < table->history_since ? now : at;
 		bool		found = false;
 		Datum		account = (Datum) 0;
 		int64		n;
 
 		if (at < now && at < table->attached_at)
 			continue;
-		n = billable_in(table->count_table, PG_GETARG_DATUM(0), false, at,
-						at < now ? at : DT_NOEND, &found, &account);
-		if (at < now && may_have_account(table, PG_GETARG_DATUM(0)))
-			n -= billable_since(table, PG_GETARG_DATUM(0), at, &found, &account);
+		n = billable_in(table->count_table, account_name, false, then,
+						then < now ? then : DT_NOEND, &found, &account);
+		if (then < now && may_have_account(table, account_name))
+			n -= billable_since(table, account_name, then, &found, &account);
 		if (!found)
 			continue;
 		mkt_check_may_read(table->contacts);
 		if (shows_account(table->contacts, account, false))
 			billable += n;
 	}
-	PG_RETURN_INT64(billable);
+	return billable;
 }
 
 /*
@@ -435,30 +479,54 @@ billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 }
 
 /*
- * An account's billable contacts, and all, by the newest snapshot and with what
- * this transaction has done; of the billable ones, those that are its own doing.
+ * An account's billable contacts, and all that are there, by the newest snapshot
+ * and with what this transaction has done; of the billable ones, those that are its
+ * own doing.
  */
 void
 mkt_count_now(const char *account, TimestampTz now, int64 *billable, int64 *total,
 			  int64 *own)
 {
+	Counted		counted = count_account(account, now, own != NULL, GetLatestSnapshot());
+
+	*billable = counted.billable;
+	*total = counted.total;
+	if (own)
+		*own = counted.own;
+}
+
+/*
+ * Those that are there and non-marketing, and deleted ones that still count (T13),
+ * in the caller's snapshot.
+ */
+void
+mkt_count_others(const char *account, TimestampTz now, int64 *non_marketing,
+				 int64 *deleted)
+{
+	Counted		counted = count_account(account, now, false, GetActiveSnapshot());
+
+	*non_marketing = counted.total - (counted.billable - counted.deleted);
+	*deleted = counted.deleted;
+}
+
+static Counted
+count_account(const char *account, TimestampTz now, bool own, Snapshot seen)
+{
 	Datum		name = CStringGetTextDatum(account);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot	snapshot = RegisterSnapshot(seen);
+	Counted		counted = {0};
 	ListCell   *cell;
 
-	*billable = 0;
-	*total = 0;
-	if (own)
-		*own = 0;
 	foreach(cell, mkt_attachment_list())
 		count_in(((MktAttachedTable *) lfirst(cell))->count_table, name, now, snapshot,
-				 billable, total, own);
+				 own, &counted);
 	UnregisterSnapshot(snapshot);
+	return counted;
 }
 
 static void
 count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot,
-		 int64 *billable, int64 *total, int64 *own)
+		 bool own, Counted * counted)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
@@ -472,25 +540,33 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 		Move		move;
 
 		read_move(slot, &move);
-		*billable += marketing_at(move.was, move.until, move.n, now);
-		if (own && is_own(slot))
-			*own += marketing_at(move.was, move.until, move.n, now);
-		*total += (move.until != MKT_ABSENT ? move.n : 0) - (move.was != MKT_ABSENT ? move.n : 0);
+		count_one(&move, now, own && is_own(slot), counted);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	index_endscan(scan);
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
-	{
-		if (!is_account(sum, rel, account_name, false))
-			continue;
-		*billable += marketing_at(sum->key.was, sum->key.until, sum->n, now);
-		if (own)
-			*own += marketing_at(sum->key.was, sum->key.until, sum->n, now);
-		*total += (sum->key.until != MKT_ABSENT ? sum->n : 0) - (sum->key.was != MKT_ABSENT ? sum->n : 0);
-	}
+		if (is_account(sum, rel, account_name, false))
+			count_one(&(Move) {
+							   .deleted = sum->key.deleted,.was = sum->key.was,.until = sum->key.until,.n = sum->n
+							   }, now, own, counted);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
+}
+
+static void
+count_one(const Move *move, TimestampTz now, bool own, Counted * counted)
+{
+	int64		billable = marketing_at(move->was, move->until, move->n, now);
+
+	counted->billable += billable;
+	if (own)
+		counted->own += billable;
+	if (move->deleted)
+		counted->deleted += billable;
+	else
+		counted->total += (move->until != MKT_ABSENT ? move->n : 0) -
+			(move->was != MKT_ABSENT ? move->n : 0);
 }
 
 /* Written by this transaction; it folds no rows of its own, so these are moves. */
@@ -522,8 +598,8 @@ mkt_unposted(PG_FUNCTION_ARGS)
 	{
 		const MktAccountKey *key = &sum->key.account;
 		Oid			type = mkt_count_account_type(key->count_table);
-		Datum		values[5] = {ObjectIdGetDatum(key->count_table)};
-		bool		nulls[5] = {
+		Datum		values[6] = {ObjectIdGetDatum(key->count_table)};
+		bool		nulls[6] = {
 			false, key->isnull, sum->key.was == MKT_ABSENT, sum->key.until == MKT_ABSENT
 		};
 
@@ -534,6 +610,7 @@ mkt_unposted(PG_FUNCTION_ARGS)
 		values[2] = TimestampTzGetDatum(sum->key.was);
 		values[3] = TimestampTzGetDatum(sum->key.until);
 		values[4] = Int64GetDatum(sum->n);
+		values[5] = BoolGetDatum(sum->key.deleted);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -595,6 +672,22 @@ void
 mkt_count_move(const MktAttachment *attachment, Datum account, bool isnull,
 			   TimestampTz was, TimestampTz until)
 {
+	if (was != until)
+		move_account(attachment, account, isnull, false, was, until, 1);
+}
+
+/* T13: a contact is gone, and counts until an instant. */
+void
+mkt_count_keep(const MktAttachment *attachment, Datum account, bool isnull,
+			   TimestampTz until)
+{
+	move_account(attachment, account, isnull, true, MKT_ABSENT, until, 1);
+}
+
+static void
+move_account(const MktAttachment *attachment, Datum account, bool isnull,
+			 bool deleted, TimestampTz was, TimestampTz until, int64 n)
+{
 	SumKey		key = {
 		.account = {
 			.count_table = attachment->count_table,
@@ -603,15 +696,14 @@ mkt_count_move(const MktAttachment *attachment, Datum account, bool isnull,
 			.isnull = isnull,
 			.account = account
 		},
+		.deleted = deleted,
 		.was = was,
 		.until = until,
 		.at = mkt_now()
 	};
 	Frame	   *frame = current_frame();
 
-	if (was == until)
-		return;
-	add(frame, &key, 1);
+	add(frame, &key, n);
 	if (frame->sums->members >= MAX_SUMS)
 	{
 		post(frame, false);
@@ -669,6 +761,20 @@ mkt_count_post(void)
 		post(top_frame, true);
 }
 
+/*
+ * For who counts many accounts in one statement: else the sums of all would be
+ * looked through for each.
+ */
+void
+mkt_count_post_many(void)
+{
+	if (top_frame == NULL || top_frame->level != GetCurrentTransactionNestLevel() ||
+		top_frame->sums->members < MANY_SUMS)
+		return;
+	post(top_frame, false);
+	CommandCounterIncrement();
+}
+
 static void
 post(Frame *frame, bool fold)
 {
@@ -682,32 +788,43 @@ post(Frame *frame, bool fold)
 	sums_start_iterate(frame->sums, &it);
 	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
 	{
-		const MktAccountKey *key = &sum->key.account;
-		Datum		name = 0;
-
 		if (sum->n == 0)
 			continue;
-		if (writer.rel == NULL || RelationGetRelid(writer.rel) != key->count_table)
+		if (writer.rel == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
 		{
 			close_writer(&writer);
-			if (!open_writer(&writer, key->count_table))
+			if (!open_writer(&writer, sum->key.account.count_table))
 				continue;		/* dropped together with its contacts */
 		}
-		if (!key->isnull)
-			name = CStringGetTextDatum(mkt_account_text(TupleDescAttr(RelationGetDescr(writer.rel),
-																	  CNT_ACCOUNT - 1)->atttypid,
-														key->account));
-		write_row(&writer, name, key->isnull,
-				  &(Move) {
-						   .was = sum->key.was,.until = sum->key.until,.at = sum->key.at,.n = sum->n
-						   }, key->account);
-		if (fold && pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
-			fold_account(&writer, name, key->isnull, key->account);
+		write_sum(&writer, sum, fold);
 	}
 	close_writer(&writer);
 
 	top_frame = frame->parent;
 	MemoryContextDelete(frame->context);
+}
+
+/* Makes a sum a row, and folds its account now and then. */
+static void
+write_sum(Writer *writer, const Sum *sum, bool fold)
+{
+	const MktAccountKey *key = &sum->key.account;
+	Move		move = {
+		.deleted = sum->key.deleted,
+		.was = sum->key.was,
+		.until = sum->key.until,
+		.at = sum->key.at,
+		.n = sum->n
+	};
+	Datum		name = (Datum) 0;
+
+	if (!key->isnull)
+		name = CStringGetTextDatum(mkt_account_text(TupleDescAttr(RelationGetDescr(writer->rel),
+																  CNT_ACCOUNT - 1)->atttypid,
+													key->account));
+	write_row(writer, name, key->isnull, &move, key->account);
+	if (fold && pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
+		fold_account(writer, name, key->isnull, key->account);
 }
 
 static bool
@@ -799,6 +916,7 @@ set_move(TupleTableSlot *slot, Datum account_name, bool isnull, const Move *move
 	Datum	   *values = slot->tts_values;
 
 	values[CNT_ACCOUNT_NAME - 1] = account_name;
+	values[CNT_DELETED - 1] = BoolGetDatum(move->deleted);
 	values[CNT_WAS - 1] = TimestampTzGetDatum(move->was);
 	values[CNT_UNTIL - 1] = TimestampTzGetDatum(move->until);
 	values[CNT_N - 1] = Int64GetDatum(move->n);
@@ -821,8 +939,9 @@ insert_index(Relation index, Datum *values, bool *isnull, Writer *writer)
 }
 
 /*
- * Replaces an account's rows by one for each instant.  The rows just written
- * are not seen by the snapshot and wait for the next time.
+ * Replaces an account's rows by one for each instant, and by none for deleted
+ * contacts that count no longer.  The rows just written are not seen by the
+ * snapshot and wait for the next time.
  */
 static void
 fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
@@ -848,8 +967,8 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	}
 	for (int i = 0; i < nmoves; i++)
 	{
-		Total	   *was = find_total(totals, ntotals, moves[i].was);
-		Total	   *until = find_total(totals, ntotals, moves[i].until);
+		Total	   *was = find_total(totals, ntotals, moves[i].was, moves[i].deleted);
+		Total	   *until = find_total(totals, ntotals, moves[i].until, moves[i].deleted);
 
 		if ((is_folded(was) && is_folded(until)) ||
 			!delete_row(writer, &moves[i], snapshot))
@@ -864,10 +983,17 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	for (int i = 0; i < ntotals; i++)
 	{
 		Move		sum = {
+			.deleted = totals[i].deleted,
 			.was = MKT_ABSENT,.until = totals[i].until,.at = MKT_ABSENT,.n = totals[i].n
 		};
+		Move		end = {
+			.deleted = true,
+			.was = totals[i].until,.until = MKT_ABSENT,.at = mkt_now(),.n = totals[i].n
+		};
 
-		if (sum.n != 0)
+		if (sum.n != 0 && is_over(&totals[i]))
+			write_history(writer, account_name, isnull, &end, account);
+		else if (sum.n != 0)
 			write_row(writer, account_name, isnull, &sum, account);
 	}
 	pfree(moves);
@@ -897,7 +1023,7 @@ open_history(Writer *writer)
 static void
 note_instant(Total *totals, int *ntotals, TimestampTz until, const Move *move)
 {
-	Total	   *total = find_total(totals, *ntotals, until);
+	Total	   *total = find_total(totals, *ntotals, until, move->deleted);
 
 	if (until == MKT_ABSENT)
 		return;
@@ -906,20 +1032,28 @@ note_instant(Total *totals, int *ntotals, TimestampTz until, const Move *move)
 		total = &totals[(*ntotals)++];
 		*total = (Total)
 		{
-			.until = until,.folded = true
+			.deleted = move->deleted,.until = until,.folded = true
 		};
 	}
 	total->nrows++;
-	total->folded &= move->at == MKT_ABSENT && move->was == MKT_ABSENT && move->n != 0;
+	total->folded &= move->at == MKT_ABSENT && move->was == MKT_ABSENT && move->n != 0 &&
+		!is_over(total);
 }
 
 static Total *
-find_total(Total *totals, int ntotals, TimestampTz until)
+find_total(Total *totals, int ntotals, TimestampTz until, bool deleted)
 {
 	for (int i = 0; i < ntotals; i++)
-		if (totals[i].until == until)
+		if (totals[i].until == until && totals[i].deleted == deleted)
 			return &totals[i];
 	return NULL;
+}
+
+/* Deleted contacts that count no longer. */
+static bool
+is_over(const Total *total)
+{
+	return total->deleted && total->until <= mkt_now();
 }
 
 /* Nothing to fold for an instant; neither is there for none. */
@@ -975,6 +1109,7 @@ read_move(TupleTableSlot *slot, Move *move)
 	bool		isnull;
 
 	move->tid = slot->tts_tid;
+	move->deleted = DatumGetBool(slot_getattr(slot, CNT_DELETED, &isnull));
 	move->was = DatumGetTimestampTz(slot_getattr(slot, CNT_WAS, &isnull));
 	if (isnull)
 		move->was = MKT_ABSENT;
@@ -1085,6 +1220,8 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 		bool		isnull;
 
 		read_move(slot, &move);
+		if (move.deleted)
+			continue;
 		pending += pends(move.until, now, except) ? move.n : 0;
 		pending -= pends(move.was, now, except) ? move.n : 0;
 		*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
@@ -1097,7 +1234,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		if (!is_account(sum, rel, name, false))
+		if (sum->key.deleted || !is_account(sum, rel, name, false))
 			continue;
 		pending += pends(sum->key.until, now, except) ? sum->n : 0;
 		pending -= pends(sum->key.was, now, except) ? sum->n : 0;
@@ -1112,6 +1249,67 @@ static bool
 pends(TimestampTz until, TimestampTz now, TimestampTz except)
 {
 	return until > now && !TIMESTAMP_IS_NOEND(until) && until != except;
+}
+
+/*
+ * D7: gives an account's deleted contacts that still count another instant, as
+ * the newest snapshot and this transaction know them.
+ */
+void
+mkt_count_redate(const MktAttachment *attachment, const char *account,
+				 TimestampTz now, TimestampTz next)
+{
+	Relation	rel = table_open(attachment->count_table, AccessShareLock);
+	Relation	index = open_account_index(rel);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+
+	mkt_count_post_all(attachment->count_table);
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = scan_account(rel, index, CStringGetTextDatum(account), false, snapshot);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		typed = slot_getattr(slot, CNT_ACCOUNT, &isnull);
+		Move		move;
+
+		read_move(slot, &move);
+		if (move.deleted && pends(move.until, now, next))
+			move_account(attachment, typed, isnull, true, move.until, next, move.n);
+		if (move.deleted && pends(move.was, now, next))
+			move_account(attachment, typed, isnull, true, move.was, next, -move.n);
+	}
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * T13: contacts that a TRUNCATE removed and that count on, each row as account,
+ * instant and number; those that were not pending until their account's next
+ * update date.
+ */
+void
+mkt_count_keep_all(const MktAttachment *attachment, SPITupleTable *rows,
+				   uint64 nrows)
+{
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		HeapTuple	row = rows->vals[i];
+		bool		isnull;
+		bool		null;
+		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
+		TimestampTz until = DatumGetTimestampTz(heap_getattr(row, 2, rows->tupdesc, &null));
+
+		if (TIMESTAMP_IS_NOEND(until))
+			until = mkt_account_next_update(attachment, account, isnull);
+		move_account(attachment, account, isnull, true, MKT_ABSENT, until,
+					 DatumGetInt64(heap_getattr(row, 3, rows->tupdesc, &null)));
+	}
 }
 
 /*
@@ -1145,9 +1343,44 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 }
 
 /*
- * A TRUNCATE emptied the contacts table: what is in memory counts no longer.
- * Sums of outer levels are taken back here and not there, because this level
- * may still be rolled back.
+ * Makes the sums of all levels rows of a table of counts.  Those of outer levels
+ * are taken back here and not there, because this level may still be rolled back.
+ */
+void
+mkt_count_post_all(Oid count_table)
+{
+	Writer		writer = {0};
+	Frame	   *here;
+
+	if (top_frame == NULL)
+		return;
+	mkt_count_post();
+	here = current_frame();
+	if (here->parent && open_writer(&writer, count_table))
+		for (Frame *frame = here->parent; frame; frame = frame->parent)
+			post_outer(&writer, frame, here);
+	close_writer(&writer);
+}
+
+static void
+post_outer(Writer *writer, Frame *frame, Frame *here)
+{
+	sums_iterator it;
+	Sum		   *sum;
+
+	sums_start_iterate(frame->sums, &it);
+	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+	{
+		if (sum->n == 0 || sum->key.account.count_table != RelationGetRelid(writer->rel))
+			continue;
+		write_sum(writer, sum, false);
+		add(here, &sum->key, -sum->n);
+	}
+}
+
+/*
+ * A contacts table is attached no longer: what is in memory counts no longer.
+ * Sums of outer levels are taken back here, too.
  */
 void
 mkt_count_forget(Oid count_table)
@@ -1211,8 +1444,9 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 				errhint("SELECT mkt.fold_counts(count_table) FROM mkt.attachment;"));
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT account_name, account FROM (SELECT account_name, account, "
-							 "count(*) AS rows, sum(n) AS n, bool_or(at IS NOT NULL) AS moves FROM ONLY %s GROUP BY account_name, account, until) AS c "
-							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR moves OR n OPERATOR(pg_catalog.=) 0 "
+							 "count(*) AS rows, sum(n) AS n, bool_or(at IS NOT NULL) AS moves, "
+							 "deleted AND until OPERATOR(pg_catalog.<=) mkt.now() AS ended FROM ONLY %s GROUP BY account_name, account, until, deleted) AS c "
+							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR moves OR n OPERATOR(pg_catalog.=) 0 OR ended "
 							 "GROUP BY account_name, account", name),
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read %s", name);

@@ -21,6 +21,7 @@
 /* What the account has, and what it can ask for. */
 typedef struct Terms
 {
+	bool		is_known;		/* mkt.account has the account */
 	char	   *edition;
 	bool		has_tier;
 	int64		tier;
@@ -99,6 +100,7 @@ read_terms(const char *account, int64 asked)
 	terms.edition = SPI_getvalue(row, desc, 1);
 	terms.tier = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
 	terms.has_tier = !isnull;
+	terms.is_known = SPI_getvalue(row, desc, 9) != NULL;
 	terms.renews_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 3, &isnull));
 	terms.renews = !isnull;
 	terms.renews_on = SPI_getvalue(row, desc, 4);
@@ -113,6 +115,13 @@ read_terms(const char *account, int64 asked)
 static void
 check_terms(const Terms *terms, const char *account, int64 asked)
 {
+	if (!terms->is_known)
+		ereport(ERROR,
+				errcode(ERRCODE_NO_DATA_FOUND),
+				errmsg("account \"%s\" has no tier", account),
+				errdetail("Table mkt.account has no row for it."),
+				errhint("INSERT INTO mkt.account (account, edition, started_on) VALUES (%s, ..., ...);",
+						quote_literal_cstr(account)));
 	if (!terms->has_tier)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),

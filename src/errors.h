@@ -26,16 +26,18 @@
 #define ERRCODE_MKT_FIXED_DEFAULT			MAKE_SQLSTATE('M','K','0','0','9')
 /* rule F4: nobody has said what this tool needs */
 #define ERRCODE_MKT_UNKNOWN_TOOL			MAKE_SQLSTATE('M','K','0','1','0')
+/* an export of a CRM cannot be read as contacts of the table */
+#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 /* an edition has no price in that currency on that day */
 #define ERRCODE_MKT_NO_PRICE				MAKE_SQLSTATE('M','K','0','1','2')
 /* a filter is not one, or does not fit its table */
 #define ERRCODE_MKT_BAD_FILTER				MAKE_SQLSTATE('M','K','0','1','3')
-/* an export of a CRM cannot be read as contacts of the table */
-#define ERRCODE_MKT_BAD_IMPORT				MAKE_SQLSTATE('M','K','0','1','1')
 /* rule B8: an account would have more marketing contacts than its maximum */
 #define ERRCODE_MKT_MAXIMUM					MAKE_SQLSTATE('M','K','0','1','4')
 /* rule B10: an account would have more contacts than its limit */
 #define ERRCODE_MKT_CONTACT_LIMIT			MAKE_SQLSTATE('M','K','0','1','5')
+/* rule B11: a closed period does not change */
+#define ERRCODE_MKT_PERIOD_CLOSED			MAKE_SQLSTATE('M','K','0','1','6')
 /* rule B4: a downgrade was requested too late for the renewal */
 #define ERRCODE_MKT_TOO_LATE				MAKE_SQLSTATE('M','K','0','1','7')
 /* a review has been applied or abandoned */

@@ -14,7 +14,8 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-static Datum parked(const MktAttachment *attachment, const char *key, char *null);
+static Datum parked(const MktAttachment *attachment, const char *key, Datum account,
+					char *null);
 
 PG_FUNCTION_INFO_V1(mkt_find_contact);
 
@@ -23,7 +24,8 @@ Datum
 mkt_find_contact(PG_FUNCTION_ARGS)
 {
 	const MktAttachment *attachment;
-	const char *account = "";
+	const char *contact;
+	Datum		account = (Datum) 0;
 	TimestampTz since;
 	Datum		parked_at;
 	Oid			types[4] = {InvalidOid, InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
@@ -37,32 +39,41 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 				errhint("SELECT * FROM mkt.explain('crm.contact', 7);"));
 	attachment = mkt_attachment_of(PG_GETARG_OID(0));
 	mkt_check_may_read(PG_GETARG_OID(0));
-	mkt_key_check(attachment, !PG_ARGISNULL(2));
+	mkt_key_check_one(attachment, !PG_ARGISNULL(2));
 	types[0] = get_atttype(attachment->relid, attachment->keys[0]);
 	types[1] = attachment->account_type;
-	values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, types[0]);
+	if (attachment->nkeys > 1)
+	{
+		contact = mkt_key_several(attachment, PG_GETARG_DATUM(1), "c.");
+		nulls[0] = 'n';
+	}
+	else
+	{
+		contact = psprintf("c.%s OPERATOR(pg_catalog.=) $1",
+						   mkt_attachment_column(attachment, attachment->keys[0]));
+		values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, types[0]);
+	}
 	if (!PG_ARGISNULL(2))
 	{
 		values[1] = mkt_key_convert(PG_GETARG_DATUM(2), TEXTOID, types[1]);
-		account = mkt_key_account_condition(attachment, "$2");
+		account = CStringGetTextDatum(mkt_account_text(types[1], values[1]));
+		contact = psprintf("%s%s", contact, mkt_key_account_condition(attachment, "$2"));
 	}
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	parked_at = parked(attachment, TextDatumGetCString(PG_GETARG_DATUM(1)), &nulls[3]);
+	parked_at = parked(attachment, mkt_key_text(attachment, PG_GETARG_DATUM(1)), account, &nulls[3]);
 	since = mkt_attachment_table(attachment->contacts)->history_since;
 	values[2] = TimestampTzGetDatum(since);
 	values[3] = parked_at;
 	if (SPI_execute_with_args(psprintf("SELECT %s, c.%s, c.%s, c.%s, c.%s, $3, $4 FROM %s AS c "
-									   "WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+									   "WHERE %s",
 									   mkt_key_account_text(attachment),
 									   mkt_attachment_column(attachment, attachment->status),
 									   mkt_attachment_column(attachment, attachment->until),
 									   mkt_attachment_column(attachment, attachment->source_type),
 									   mkt_attachment_column(attachment, attachment->source_name),
-									   mkt_qualified_name(attachment->relid),
-									   mkt_attachment_column(attachment, attachment->keys[0]),
-									   account),
+									   mkt_qualified_name(attachment->relid), contact),
 							  lengthof(types), types, values, nulls, true,
 							  0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a contact");
@@ -79,17 +90,18 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 
 /* When a maximum last kept the contact from becoming marketing. */
 static Datum
-parked(const MktAttachment *attachment, const char *key, char *null)
+parked(const MktAttachment *attachment, const char *key, Datum account, char *null)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
 	bool		isnull;
 	Datum		at;
 
 	if (SPI_execute_with_args("SELECT pg_catalog.max(parked_at) FROM mkt.parked_contact "
-							  "WHERE contacts::pg_catalog.oid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2",
-							  2, (Oid[]) {OIDOID, TEXTOID},
-							  (Datum[]) {ObjectIdGetDatum(attachment->contacts), CStringGetTextDatum(key)},
-							  NULL, true, 0) != SPI_OK_SELECT)
+							  "WHERE contacts::pg_catalog.oid OPERATOR(pg_catalog.=) $1 AND key OPERATOR(pg_catalog.=) $2 "
+							  "AND COALESCE(account OPERATOR(pg_catalog.=) $3, true)",
+							  3, (Oid[]) {OIDOID, TEXTOID, TEXTOID},
+							  (Datum[]) {ObjectIdGetDatum(attachment->contacts), CStringGetTextDatum(key), account},
+							  account ? NULL : "  n", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read mkt.parked_contact");
 	at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	*null = isnull ? 'n' : ' ';

@@ -56,6 +56,7 @@ static Gate *open_gate(FunctionCallInfo fcinfo, Oid relid, int tool, int account
 					   const char *example);
 static void add_parameter(Gate *gate, int parameter, Oid type, Datum value);
 static char *account_condition(Gate *gate, Datum account);
+static char *key_condition(Gate *gate, Datum key);
 static void check_one_key(Gate *gate);
 static void check_keys(Gate *gate);
 static void add_keys(Gate *gate, Datum keys);
@@ -77,6 +78,7 @@ mkt_can_use(PG_FUNCTION_ARGS)
 	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	TupleDesc	desc;
 	Gate	   *gate;
+	char	   *key;
 	Datum		values[2] = {0};
 	bool		nulls[2] = {false};
 
@@ -84,13 +86,11 @@ mkt_can_use(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	gate = open_gate(fcinfo, PG_ARGISNULL(1) ? InvalidOid : relid, 2, 3,
 					 "can_use('crm.contact', 7, 'marketing_email')");
-	check_one_key(gate);
-	add_parameter(gate, PARAM_KEYS, key_type(gate),
-				  mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type(gate)));
+	key = key_condition(gate, PG_GETARG_DATUM(1));
 
 	SPI_connect();
-	ask(gate, psprintf("SELECT %s FROM %s WHERE %s OPERATOR(pg_catalog.=) $%d%s",
-					   gate->refusal, gate->from, gate->key, PARAM_KEYS + 1, gate->account),
+	ask(gate, psprintf("SELECT %s FROM %s WHERE %s%s", gate->refusal, gate->from, key,
+					   gate->account),
 		NULL);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -247,6 +247,18 @@ account_condition(Gate *gate, Datum account)
 					mkt_attachment_column(attachment, attachment->account) :
 					quote_literal_cstr(TextDatumGetCString(attachment->constant_account)),
 					PARAM_ACCOUNT + 1);
+}
+
+/* A key of several columns is given as an array. */
+static char *
+key_condition(Gate *gate, Datum key)
+{
+	mkt_key_check_one(gate->attachment, *gate->account != '\0');
+	if (gate->attachment->nkeys > 1)
+		return mkt_key_several(gate->attachment, key, "");
+	add_parameter(gate, PARAM_KEYS, key_type(gate),
+				  mkt_key_convert(key, TEXTOID, key_type(gate)));
+	return psprintf("%s OPERATOR(pg_catalog.=) $%d", gate->key, PARAM_KEYS + 1);
 }
 
 /* One value has to name one contact. */

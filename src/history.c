@@ -34,7 +34,9 @@ typedef struct Named
 	MktAttachment *attachment;
 	MktAttachedTable *table;
 	const char *history;		/* its table, for a query */
-	const char *condition;		/* on the columns of the history */
+	const char *key;			/* conditions on the columns of the history: */
+	const char *condition;		/* the contact's key; and the account, too */
+	const char *contact;		/* one on the contacts table, called c */
 	bool		has_account;
 	bool		is_new;			/* rows were written just now */
 	Oid			types[3];
@@ -53,13 +55,14 @@ typedef struct Found
 } Found;
 
 static Named named_contact(FunctionCallInfo fcinfo, int account_argno);
-static const char *several_keys(const MktAttachment *attachment, Datum key);
+static void set_key(Named *named, Datum key);
 static bool may_know(Named *named);
 static void run(Named *named, const char *query);
 static Found find(Named *named, const char *query, const char *value);
 static Found find_now(Named *named, bool came_later);
 static void check_since(const Named *named, TimestampTz at);
 static Datum argument_kept(FunctionCallInfo fcinfo);
+static void forget_elsewhere(const Named *named);
 
 PG_FUNCTION_INFO_V1(mkt_history);
 PG_FUNCTION_INFO_V1(mkt_status_at);
@@ -80,7 +83,7 @@ mkt_history(PG_FUNCTION_ARGS)
 							 "SELECT changed_at, effective_at, mkt.change_name(was, until, moved), "
 							 "CASE WHEN until OPERATOR(pg_catalog.>) effective_at THEN 'marketing' "
 							 "WHEN until IS NOT NULL THEN 'non_marketing' END::mkt.status, "
-							 "NULLIF(NULLIF(until, 'infinity'), '-infinity'), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
+							 "COALESCE(NULLIF(NULLIF(until, 'infinity'), '-infinity'), counts_until), CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, "
 							 "source_type, source_name, role, batch "
 							 "FROM (SELECT * FROM own UNION ALL SELECT * FROM %1$s AS e WHERE contact IS NULL "
 							 "AND (SELECT o.until FROM own AS o WHERE o.change OPERATOR(pg_catalog.<) e.change ORDER BY o.change DESC LIMIT 1) IS NOT NULL) AS h "
@@ -106,8 +109,6 @@ mkt_status_at(PG_FUNCTION_ARGS)
 	Found		emptied;
 	Found		after = {0};
 
-	if (named.attachment->nkeys > 1)
-		mkt_key_check(named.attachment, false);
 	check_since(&named, at);
 	named.types[2] = TIMESTAMPTZOID;
 	named.values[2] = TimestampTzGetDatum(at);
@@ -163,8 +164,36 @@ mkt_forget(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not forget a contact");
 	mkt_act_again_as(rights);
 	forgotten = SPI_processed;
+	if (named.attachment->nkeys == 1)
+		forget_elsewhere(&named);
 	SPI_finish();
 	PG_RETURN_INT64(forgotten);
+}
+
+/* Wherever else we keep keys of contacts. */
+static void
+forget_elsewhere(const Named *named)
+{
+	static const char *const queries[] = {
+		"DELETE FROM mkt.list_member AS m USING mkt.list AS o WHERE m.list = o.list AND m.key = $2",
+		"DELETE FROM mkt.review_contact AS m USING mkt.review AS o WHERE m.review = o.review AND m.key = $2",
+		"DELETE FROM mkt.enrollment AS m USING mkt.workflow AS o WHERE m.workflow = o.workflow AND m.key = $2",
+		"DELETE FROM mkt.workflow_attempt AS m USING mkt.workflow AS o WHERE m.workflow = o.workflow AND m.key = $2",
+		"DELETE FROM mkt.parked_contact AS o WHERE o.key = $2"
+	};
+	Oid			types[] = {OIDOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(named->attachment->contacts),
+		CStringGetTextDatum(mkt_account_text(named->types[0], named->values[0])), (Datum) 0
+	};
+	bool		by_account = mkt_key_needs_account(named->attachment);
+
+	if (by_account)
+		values[2] = CStringGetTextDatum(mkt_account_text(named->types[1], named->values[1]));
+	for (size_t i = 0; i < lengthof(queries); i++)
+		if (mkt_run_as_extension(psprintf("%s AND o.contacts = $1 AND ($3 IS NULL OR o.account = $3)", queries[i]),
+								 lengthof(types), types, values, by_account ? "   " : "  n") != SPI_OK_DELETE)
+			elog(ERROR, "could not forget a contact");
 }
 
 /*
@@ -231,7 +260,6 @@ static Named
 named_contact(FunctionCallInfo fcinfo, int account_argno)
 {
 	Named		named = {0};
-	Oid			key_type;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -242,64 +270,44 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 	mkt_check_may_read(named.attachment->contacts);
 	named.table = mkt_attachment_table(named.attachment->contacts);
 	named.history = mkt_qualified_name(named.table->history);
-	named.is_new = mkt_change_post();
-	memcpy(named.nulls, "nn ", sizeof(named.nulls));
-	named.types[0] = TEXTOID;
+	named.is_new = mkt_change_post_for_reader();
+	mkt_key_check_one(named.attachment, !PG_ARGISNULL(account_argno));
+	set_key(&named, PG_GETARG_DATUM(1));
+	named.condition = named.key;
 	named.types[1] = named.attachment->account_type;
-	if (named.attachment->nkeys > 1)
-	{
-		named.condition = several_keys(named.attachment, PG_GETARG_DATUM(1));
-		return named;
-	}
-	mkt_key_check(named.attachment, !PG_ARGISNULL(account_argno));
-
-	key_type = get_atttype(named.attachment->relid, named.attachment->keys[0]);
-	named.types[0] = key_type;
-	named.values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, key_type);
-	named.nulls[0] = ' ';
-	named.condition = "contact OPERATOR(pg_catalog.=) $1";
 	if (!PG_ARGISNULL(account_argno))
 	{
 		named.values[1] = mkt_key_convert(PG_GETARG_DATUM(account_argno), TEXTOID, named.types[1]);
 		named.nulls[1] = ' ';
 		named.has_account = true;
-		named.condition = "contact OPERATOR(pg_catalog.=) $1 AND "
-			"(account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)";
+		named.contact = psprintf("%s%s", named.contact,
+								 mkt_key_account_condition(named.attachment, "$2"));
+		named.condition = psprintf("%s AND (account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)",
+								   named.key);
 	}
 	return named;
 }
 
-/*
- * A key of several columns is given as an array, such as {eu,7}.  What it is
- * compared with is read as the columns' own types, and never by a user's function.
- */
-static const char *
-several_keys(const MktAttachment *attachment, Datum key)
+/* $1 is a key of one column; one of several stands in the conditions. */
+static void
+set_key(Named *named, Datum key)
 {
-	Datum		array = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(TextDatumGetCString(key)),
-										 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
-	Datum	   *keys;
-	int			nkeys;
-	StringInfoData condition;
+	const MktAttachment *attachment = named->attachment;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL,
-					  &nkeys);
-	if (nkeys != attachment->nkeys || check_enable_rls(attachment->contacts, InvalidOid, true) == RLS_ENABLED)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
-				errmsg("contacts of table %s have keys of several columns",
-					   mkt_qualified_name(attachment->contacts)),
-				nkeys != attachment->nkeys ?
-				errhint("Give the %d of them as an array, in the order of the primary key: '{...,...}'.",
-						attachment->nkeys) :
-				errhint("Under row-level security only the table's owner can ask by such a key."));
-	initStringInfo(&condition);
-	for (int i = 0; i < nkeys; i++)
-		appendStringInfo(&condition, "%s%s OPERATOR(pg_catalog.=) %s::%s", i ? " AND " : "",
-						 mkt_satellite_key(i), quote_literal_cstr(TextDatumGetCString(keys[i])),
-						 format_type_be_qualified(getBaseType(get_atttype(attachment->relid,
-																		  attachment->keys[i]))));
-	return condition.data;
+	memcpy(named->nulls, "nn ", sizeof(named->nulls));
+	named->types[0] = TEXTOID;
+	if (attachment->nkeys > 1)
+	{
+		named->key = mkt_key_several(attachment, key, NULL);
+		named->contact = mkt_key_several(attachment, key, "c.");
+		return;
+	}
+	named->types[0] = get_atttype(attachment->relid, attachment->keys[0]);
+	named->values[0] = mkt_key_convert(key, TEXTOID, named->types[0]);
+	named->nulls[0] = ' ';
+	named->key = "contact OPERATOR(pg_catalog.=) $1";
+	named->contact = psprintf("c.%s OPERATOR(pg_catalog.=) $1",
+							  mkt_attachment_column(attachment, attachment->keys[0]));
 }
 
 /*
@@ -316,9 +324,8 @@ may_know(Named *named)
 
 	if (check_enable_rls(attachment->contacts, InvalidOid, true) != RLS_ENABLED)
 		return true;
-	if (!mkt_key_is_visible(attachment, named->values[0],
-							named->has_account ? named->values[1] : (Datum) 0,
-							&account, &isnull))
+	if (!mkt_key_is_visible(attachment, named->contact, named->types, named->values,
+							named->nulls, &account, &isnull))
 		return false;
 	if (isnull)
 		named->condition = psprintf("%s AND account IS NULL", named->condition);
@@ -330,8 +337,8 @@ may_know(Named *named)
 		named->condition = psprintf("%s AND account OPERATOR(pg_catalog.=) $2", named->condition);
 	}
 	named->condition = psprintf("%s AND change OPERATOR(pg_catalog.>) COALESCE((SELECT pg_catalog.max(change) FROM %s "
-								"WHERE contact OPERATOR(pg_catalog.=) $1 AND (until IS NULL OR account IS DISTINCT FROM $2)), 0)",
-								named->condition, named->history);
+								"WHERE %s AND (until IS NULL OR account IS DISTINCT FROM $2)), 0)",
+								named->condition, named->history, named->key);
 	return true;
 }
 
@@ -376,13 +383,10 @@ find_now(Named *named, bool came_later)
 
 	if (SPI_execute_with_args(psprintf("SELECT CASE WHEN c.%s OPERATOR(pg_catalog.=) 'marketing' "
 									   "THEN COALESCE(c.%s, 'infinity') ELSE '-infinity' END "
-									   "FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+									   "FROM %s AS c WHERE %s",
 									   mkt_attachment_column(attachment, attachment->status),
 									   mkt_attachment_column(attachment, attachment->until),
-									   mkt_qualified_name(attachment->contacts),
-									   mkt_attachment_column(attachment, attachment->keys[0]),
-									   named->nulls[1] == 'n' ? "" :
-									   mkt_key_account_condition(attachment, "$2")),
+									   mkt_qualified_name(attachment->contacts), named->contact),
 							  2, named->types, named->values, named->nulls, true,
 							  0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a contact");

@@ -14,16 +14,20 @@
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 
 static AttrNumber column_of_contacts(const MktAttachment *attachment,
 									 AttrNumber column);
+static void refuse_without_account(const MktAttachment *attachment);
 static void check_rights(Oid contacts, AclMode mode);
+static Datum key_array(const MktAttachment *attachment, Datum key);
 
 /* One value has to name one contact. */
 void
@@ -42,11 +46,29 @@ mkt_key_check(const MktAttachment *attachment, bool has_account)
 				errhint("UPDATE %s SET marketing_status = ... WHERE ...; does the same.",
 						mkt_qualified_name(attachment->contacts)));
 	if (!unique && attachment->account && !has_account)
-		ereport(ERROR,
-				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
-				errmsg("keys of table %s are unique within an account only",
-					   mkt_qualified_name(attachment->contacts)),
-				errhint("Name the account: account => '...'."));
+		refuse_without_account(attachment);
+}
+
+/*
+ * The same for functions to which a key of several columns is given as an array.
+ */
+void
+mkt_key_check_one(const MktAttachment *attachment, bool has_account)
+{
+	if (attachment->nkeys == 1)
+		mkt_key_check(attachment, has_account);
+	else if (!has_account && mkt_key_needs_account(attachment))
+		refuse_without_account(attachment);
+}
+
+static void
+refuse_without_account(const MktAttachment *attachment)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
+			errmsg("keys of table %s are unique within an account only",
+				   mkt_qualified_name(attachment->contacts)),
+			errhint("Name the account: account => '...'."));
 }
 
 /* A column of a partition may have another place in the attached table. */
@@ -151,6 +173,72 @@ mkt_key_convert_array(ArrayType *keys, Oid type)
 											  by_value, align));
 }
 
+/* An account as its column writes it: by this text it is found elsewhere. */
+Datum
+mkt_key_account(const MktAttachment *attachment, Datum account)
+{
+	return CStringGetTextDatum(mkt_account_text(attachment->account_type,
+												mkt_key_convert(account, TEXTOID,
+																attachment->account_type)));
+}
+
+/*
+ * The condition that a contact has a key of several columns, given as the text of
+ * an array such as {eu,7}.  The columns are those of a contacts table after the
+ * prefix, or those of a history without one.  What they are compared with is read
+ * as their own types, and never by a user's function.
+ */
+char *
+mkt_key_several(const MktAttachment *attachment, Datum key, const char *prefix)
+{
+	Datum	   *parts;
+	int			nparts;
+	StringInfoData condition;
+
+	deconstruct_array(DatumGetArrayTypeP(key_array(attachment, key)), TEXTOID, -1, false,
+					  TYPALIGN_INT, &parts, NULL, &nparts);
+	initStringInfo(&condition);
+	for (int i = 0; i < nparts; i++)
+	{
+		Oid			type = getBaseType(get_atttype(attachment->relid, attachment->keys[i]));
+
+		appendStringInfo(&condition, "%s%s OPERATOR(pg_catalog.=) %s::%s", i ? " AND " : "",
+						 prefix ? psprintf("%s%s", prefix, mkt_attachment_column(attachment, attachment->keys[i])) :
+						 mkt_satellite_key(i),
+						 quote_literal_cstr(mkt_account_text(type, mkt_key_convert(parts[i], TEXTOID, type))),
+						 format_type_be_qualified(type));
+	}
+	return condition.data;
+}
+
+/* A key as mktcontacts writes it. */
+char *
+mkt_key_text(const MktAttachment *attachment, Datum key)
+{
+	return attachment->nkeys == 1 ? TextDatumGetCString(key) :
+		OidOutputFunctionCall(F_ARRAY_OUT, key_array(attachment, key));
+}
+
+static Datum
+key_array(const MktAttachment *attachment, Datum key)
+{
+	char	   *given = TextDatumGetCString(key);
+	Datum		array = (Datum) 0;
+
+	if (*given == '{')
+		array = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(given),
+								 ObjectIdGetDatum(TEXTOID), Int32GetDatum(-1));
+	if (array == (Datum) 0 || array_contains_nulls(DatumGetArrayTypeP(array)) ||
+		ArrayGetNItems(ARR_NDIM(DatumGetArrayTypeP(array)), ARR_DIMS(DatumGetArrayTypeP(array))) != attachment->nkeys)
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_AMBIGUOUS_KEY),
+				errmsg("contacts of table %s have keys of several columns",
+					   mkt_qualified_name(attachment->contacts)),
+				errhint("Give the %d of them as an array, in the order of the primary key: '{...,...}'.",
+						attachment->nkeys));
+	return array;
+}
+
 /* The condition that a contact, called c, belongs to the account in a parameter. */
 const char *
 mkt_key_account_condition(const MktAttachment *attachment, const char *parameter)
@@ -173,27 +261,19 @@ mkt_key_account_text(const MktAttachment *attachment)
 	return quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
 }
 
-/* Whether the caller sees a contact, by key and perhaps account (0: any), and whose. */
+/* Whether the caller sees a contact, called c, by a condition with two parameters; and whose. */
 bool
-mkt_key_is_visible(const MktAttachment *attachment, Datum key, Datum account,
-				   Datum *its_account, bool *isnull)
+mkt_key_is_visible(const MktAttachment *attachment, const char *condition, Oid *types,
+				   Datum *values, const char *nulls, Datum *its_account, bool *isnull)
 {
-	Oid			types[] = {
-		get_atttype(attachment->relid, attachment->keys[0]), attachment->account_type
-	};
-	Datum		values[] = {key, account};
-
-	const char *column = attachment->account ?
+	const char *account = attachment->account ?
 	psprintf("c.%s", mkt_attachment_column(attachment, attachment->account)) :
-	quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
+	psprintf("%s::pg_catalog.text",
+			 quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
 
-	if (SPI_execute_with_args(psprintf("SELECT %s FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
-									   attachment->account ? column : psprintf("%s::pg_catalog.text", column),
-									   mkt_qualified_name(attachment->contacts),
-									   mkt_attachment_column(attachment, attachment->keys[0]),
-									   account ? mkt_key_account_condition(attachment, "$2") : ""),
-							  2, types, values, account ? "  " : " n", true,
-							  1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(psprintf("SELECT %s FROM %s AS c WHERE %s", account,
+									   mkt_qualified_name(attachment->contacts), condition),
+							  2, types, values, nulls, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for a contact");
 	if (SPI_processed == 0)
 		return false;

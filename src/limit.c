@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * limit.c
  *	  Accounts with a maximum of marketing contacts, or a limit on all contacts
- *	  (rules B8, B10).
+ *	  (rules B8, B10), or whose deleted contacts count for a while (T13).
  *
  * Who makes a contact count toward an account with a maximum holds a lock on the
  * account until his transaction ends, and has counted what is committed after he
@@ -9,6 +9,9 @@
  * over; who demotes or deletes waits for nobody.  Accounts without a maximum or a
  * limit are told apart by one look at a session's cache, and where no account has
  * one that look is at a variable.
+ *
+ * The lock is that of a row: a transaction may touch any number of accounts, and
+ * waits for those only who touch one of them.
  *
  * A count is good for one statement.  What a BEFORE trigger decides for a row
  * that is counted only after the statement is kept in mind as promised.
@@ -18,13 +21,13 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_enum.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -46,6 +49,7 @@
 #define ACC_MAXIMUM			7
 #define ACC_AT_MAXIMUM		8
 #define ACC_CONTACT_LIMIT	9
+#define ACC_COUNT_DELETED	11
 
 /* The columns of mkt.parked_contact. */
 #define PAR_CONTACTS		1
@@ -60,8 +64,8 @@
 /* Beyond this many accounts the cache is dropped and filled again. */
 #define MAX_CACHED 10000
 
-/* The second number of an account's lock; account.c has the others. */
-#define LOCK_OF_ACCOUNT 2
+/* The column of mkt.limited_account. */
+#define LIM_ACCOUNT			1
 
 /* An account's limits, and its counts while a statement lasts. */
 typedef struct Cap
@@ -70,6 +74,7 @@ typedef struct Cap
 	bool		has_maximum;
 	bool		parks;
 	bool		has_limit;
+	bool		counts_deleted;
 	int64		maximum;
 	int64		limit;
 	char	   *account;
@@ -98,15 +103,20 @@ static limits_hash * limits = NULL;
 static Oid	account_relid = InvalidOid; /* whose invalidation ends the cache */
 static bool stale = true;
 static bool any = false;		/* some account has a limit */
+static bool any_counts_deleted = false;
 static bool counted = false;	/* some account's counts are known */
 
 static void look_for_any(void);
+static bool has_entry(Relation rel, const char *index);
 static Cap *limit_of(const MktAttachment *attachment, Datum account, bool isnull);
 static void read_limit(Cap *limit);
 static bool is_park(Oid label);
 static void count(Cap *limit);
 static int	billable_change(TimestampTz was, TimestampTz until, TimestampTz now);
 static void lock_account(const char *account);
+static bool lock_row(Datum account);
+static bool find_row(Relation rel, Snapshot snapshot, Datum account, ItemPointer place);
+static void forget_row(const char *account);
 static void refuse_promotion(const Cap *limit);
 static void refuse_contact(const Cap *limit);
 static void wait_for_writers(void);
@@ -179,6 +189,15 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 	return false;
 }
 
+/* T13: whether contacts of an account that are deleted count until its next update date. */
+bool
+mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account, bool isnull)
+{
+	if (stale)
+		look_for_any();
+	return any_counts_deleted && !isnull && limit_of(attachment, account, isnull)->counts_deleted;
+}
+
 /*
  * How many of the contacts that are asked for can become marketing in an account
  * that has so many; an error where it refuses more.
@@ -226,7 +245,7 @@ mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 	mkt_append_row(appender);
 	mkt_append_close(appender);
 	if (batch != 0 && !is_call)
-		mkt_batch_add(batch, attachment->contacts, mkt_batch, mkt_user(), MKT_PARKED, 1);
+		mkt_batch_add_now(batch, attachment->contacts, MKT_PARKED, 1);
 }
 
 /* At the end of a statement: the next one counts anew. */
@@ -244,12 +263,10 @@ mkt_limit_post(void)
 		limit->counted = false;
 }
 
-/* The partial index on limited accounts has an entry, or not. */
 static void
 look_for_any(void)
 {
 	Relation	rel = table_open(mkt_relation("account"), AccessShareLock);
-	SysScanDesc scan;
 
 	if (limits_context == NULL)
 		limits_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts limits",
@@ -260,10 +277,20 @@ look_for_any(void)
 	limits = limits_create(limits_context, 16, NULL);
 	account_relid = RelationGetRelid(rel);
 	stale = false;
-	scan = systable_beginscan(rel, mkt_relation("account_limited"), true, NULL, 0, NULL);
-	any = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	any = has_entry(rel, "account_limited");
+	any_counts_deleted = has_entry(rel, "account_counts_deleted");
 	table_close(rel, AccessShareLock);
+}
+
+/* The partial index on such accounts has one, or not. */
+static bool
+has_entry(Relation rel, const char *index)
+{
+	SysScanDesc scan = systable_beginscan(rel, mkt_relation(index), true, NULL, 0, NULL);
+	bool		found = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	return found;
 }
 
 static Cap *
@@ -319,6 +346,8 @@ read_limit(Cap *limit)
 															 &isnull)));
 		limit->limit = DatumGetInt64(heap_getattr(tuple, ACC_CONTACT_LIMIT, desc, &isnull));
 		limit->has_limit = !isnull;
+		limit->counts_deleted =
+			DatumGetBool(heap_getattr(tuple, ACC_COUNT_DELETED, desc, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -344,6 +373,7 @@ count(Cap *limit)
 	if (limit->counted)
 		return;
 	lock_account(limit->account);
+	mkt_count_post_many();
 	mkt_count_now(limit->account, mkt_now(), &limit->billable, &limit->total, NULL);
 	limit->before = limit->billable;
 	limit->total_before = limit->total;
@@ -358,11 +388,59 @@ billable_change(TimestampTz was, TimestampTz until, TimestampTz now)
 	return (until > now) - (was > now);
 }
 
+/* The first who locks an account makes its row, and so holds it. */
 static void
 lock_account(const char *account)
 {
-	LockDatabaseObject(mkt_relation("account"), string_hash(account, strlen(account) + 1),
-					   LOCK_OF_ACCOUNT, ExclusiveLock);
+	Datum		name = CStringGetTextDatum(account);
+
+	while (!lock_row(name))
+	{
+		SPI_connect();
+		if (mkt_run_as_extension("INSERT INTO mkt.limited_account (account) VALUES ($1) ON CONFLICT DO NOTHING",
+								 1, (Oid[]) {TEXTOID}, &name, NULL) != SPI_OK_INSERT)
+			elog(ERROR, "could not note that an account is limited");
+		SPI_finish();
+	}
+}
+
+/* False if there is none, or no longer. */
+static bool
+lock_row(Datum account)
+{
+	Relation	rel = table_open(mkt_relation("limited_account"), RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	ItemPointerData place;
+	TM_FailureData failure;
+	bool		locked;
+
+	locked = find_row(rel, snapshot, account, &place) &&
+		table_tuple_lock(rel, &place, snapshot, slot, GetCurrentCommandId(true),
+						 LockTupleNoKeyExclusive, LockWaitBlock, 0, &failure) == TM_Ok;
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return locked;
+}
+
+static bool
+find_row(Relation rel, Snapshot snapshot, Datum account, ItemPointer place)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, 0, LIM_ACCOUNT, BTEqualStrategyNumber, InvalidOid,
+						   DEFAULT_COLLATION_OID, F_TEXTEQ, account);
+	scan = systable_beginscan(rel, mkt_relation("limited_account_pkey"), true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		*place = tuple->t_self;
+	systable_endscan(scan);
+	return found;
 }
 
 static void
@@ -401,7 +479,7 @@ refuse_contact(const Cap *limit)
 /*
  * Trigger on mkt.account: a limit holds from the moment it is set.  Those who
  * are writing without knowing of it finish first; those who know of one hold the
- * account's lock.
+ * account's lock.  With an argument: what does not limit has changed.
  */
 Datum
 mkt_limit_changed(PG_FUNCTION_ARGS)
@@ -421,10 +499,15 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 				errmsg("mkt.limit_changed() is the trigger function of mkt.account"));
 	desc = RelationGetDescr(trigger->tg_relation);
 	CacheInvalidateRelcache(trigger->tg_relation);
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	if (trigger->tg_trigger->tgnargs > 0)
 		return PointerGetDatum(NULL);
 
 	after = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		forget_row(TextDatumGetCString(heap_getattr(after, ACC_ACCOUNT, desc, &isnull)));
+		return PointerGetDatum(NULL);
+	}
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
 		heap_getattr(after, ACC_MAXIMUM, desc, &isnull);
@@ -439,6 +522,20 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 		wait_for_writers();
 	lock_account(TextDatumGetCString(heap_getattr(after, ACC_ACCOUNT, desc, &isnull)));
 	return PointerGetDatum(NULL);
+}
+
+/* Whoever waits for the account makes a new one, should it have a limit again. */
+static void
+forget_row(const char *account)
+{
+	Datum		name = CStringGetTextDatum(account);
+
+	lock_account(account);
+	SPI_connect();
+	if (mkt_run_as_extension("DELETE FROM mkt.limited_account WHERE account OPERATOR(pg_catalog.=) $1",
+							 1, (Oid[]) {TEXTOID}, &name, NULL) != SPI_OK_DELETE)
+		elog(ERROR, "could not forget that an account was limited");
+	SPI_finish();
 }
 
 static void

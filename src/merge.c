@@ -101,10 +101,19 @@ mkt_merge(PG_FUNCTION_ARGS)
 				errhint("UPDATE %s to move one of them first.", merge.name));
 	if (merged.until > survivor.until)
 		take_over(&merge, &survivor, &merged, now);
-	run(&merge, merged.key, SPI_OK_DELETE, "DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
-		merge.name,
-		mkt_attachment_column(merge.attachment, merge.attachment->keys[0]),
-		merge.account);
+	mkt_contact_merging(merge.attachment->contacts, merged.key);
+	PG_TRY();
+	{
+		run(&merge, merged.key, SPI_OK_DELETE, "DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+			merge.name,
+			mkt_attachment_column(merge.attachment, merge.attachment->keys[0]),
+			merge.account);
+	}
+	PG_FINALLY();
+	{
+		mkt_contact_merging(InvalidOid, (Datum) 0);
+	}
+	PG_END_TRY();
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),

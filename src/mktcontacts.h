@@ -18,7 +18,7 @@
  *	4 filter.c selection.c choice.c	contacts chosen by what they are
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
- *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
+ *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c drift.c
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
@@ -146,8 +146,10 @@ extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;
 extern int	mkt_workflow_timeout;
+extern int	mkt_check_every;
 
 extern TimestampTz mkt_now(void);
+extern bool mkt_clock_is_held(void);
 extern void mkt_setting_init(void);
 
 /* ---- security.c: with whose rights something runs ---- */
@@ -184,7 +186,8 @@ extern int	mkt_run_as_extension(const char *query, int nparams, Oid *types,
 typedef struct MktAttachment
 {
 	Oid			relid;			/* the table whose triggers fire; hash key */
-	bool		valid;
+	bool		valid;			/* nothing has changed since it was read */
+	bool		filled;			/* it was read to the end */
 	Oid			contacts;		/* the attached table: relid or an ancestor */
 	Oid			count_table;	/* its counts */
 	Oid			history;		/* invalid while it keeps none */
@@ -266,14 +269,20 @@ typedef enum MktCountKnown
 
 extern void mkt_count_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_count_keep(const MktAttachment *attachment, Datum account,
+						   bool isnull, TimestampTz until);
 extern void mkt_count_post(void);
+extern void mkt_count_post_many(void);
 extern void mkt_count_now(const char *account, TimestampTz now, int64 *billable,
 						  int64 *total, int64 *own);
+extern void mkt_count_others(const char *account, TimestampTz now,
+							 int64 *non_marketing, int64 *deleted);
 extern MktCountKnown mkt_count_billable(Datum account_name, bool isnull,
 										int ninstants,
 										const TimestampTz *instants,
 										int64 *billable);
 extern Oid	mkt_count_account_type(Oid count_table);
+extern void mkt_count_post_all(Oid count_table);
 extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
@@ -281,6 +290,11 @@ extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   Snapshot snapshot, Datum *typed);
 extern void mkt_count_fold(Oid count_table, int naccounts, const Datum *name,
 						   const bool *isnull, const Datum *account);
+extern void mkt_count_redate(const MktAttachment *attachment,
+							 const char *account, TimestampTz now,
+							 TimestampTz next);
+extern void mkt_count_keep_all(const MktAttachment *attachment,
+							   SPITupleTable *rows, uint64 nrows);
 extern void mkt_count_correct(Oid count_table, SPITupleTable *rows,
 							  uint64 nrows);
 extern void mkt_count_init(void);
@@ -368,8 +382,21 @@ extern void mkt_batch_end(MktBatchCall before);
 extern void mkt_batch_report(int64 batch, Oid contacts, bool joined,
 							 const char *action, const int64 *outcome,
 							 Datum source_type, Datum source_name);
-extern void mkt_batch_add(int64 batch, Oid contacts, const char *label, Oid role,
-						  MktOutcome what, int64 n);
+
+/* Statements under a name; the source is the session's, or empty. */
+typedef struct MktStatements
+{
+	int64		batch;
+	Oid			contacts;
+	const char *label;
+	Oid			role;
+	TimestampTz at;
+	const char *source_type;
+	const char *source_name;
+} MktStatements;
+
+extern void mkt_batch_add(const MktStatements *statements, MktOutcome what, int64 n);
+extern void mkt_batch_add_now(int64 batch, Oid contacts, MktOutcome what, int64 n);
 extern void mkt_batch_fold(void);
 extern void mkt_batch_init(void);
 
@@ -391,16 +418,23 @@ typedef struct MktChange
 	TimestampTz until;
 	Datum		account;		/* after it, or at the end */
 	bool		account_null;
+	CommandId	command;		/* by which it went to another partition, or
+								 * may have come from one; or invalid */
 	bool		moved;			/* from this account */
 	Datum		from_account;
 	bool		from_account_null;
 	MktSource	source;
 	MktSource	from_source;
+	bool		counts_on;		/* deleted, and counts (T13) ... */
+	TimestampTz counts_until;	/* ... until then */
 } MktChange;
 
 extern void mkt_change_note(const MktAttachment *attachment, TupleTableSlot *contact,
 							const MktChange *change);
-extern bool mkt_change_post(void);
+extern void mkt_change_post(void);
+extern bool mkt_change_post_for_reader(void);
+extern void mkt_change_unwritten(void (*tell) (const MktStatements *statements, int64 n, void *arg),
+								 void *arg);
 extern MktSource mkt_change_session_source(void);
 extern void mkt_change_init(void);
 
@@ -430,6 +464,8 @@ extern bool mkt_limit_parks(const MktAttachment *attachment, Datum account,
 							bool isnull, bool counted_at_once);
 extern void mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 						   Datum account, const MktSource *source);
+extern bool mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account,
+									 bool isnull);
 extern int64 mkt_limit_places(const char *account, int64 billable, int64 asked);
 extern void mkt_limit_post(void);
 extern void mkt_limit_init(void);
@@ -459,7 +495,13 @@ extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 extern void mkt_watch_run(MktWork *work);
 extern void mkt_watch_init(void);
 
+/* ---- period.c: closing periods ---- */
+
+extern void mkt_period_run(MktWork *work);
+
 /* ---- contact.c, shortcut.c ---- */
+
+extern void mkt_contact_merging(Oid contacts, Datum key);
 
 /* In a statement's own copy of mkt_10_state's type: the trigger counts, too. */
 #define MKT_STATE_COUNTS_TOO	0x4000
@@ -470,14 +512,20 @@ extern void mkt_shortcut_init(void);
 /* ---- key.c: contacts named by key ---- */
 
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
+extern void mkt_key_check_one(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
 extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
+extern Datum mkt_key_account(const MktAttachment *attachment, Datum account);
 extern bool mkt_key_needs_account(const MktAttachment *attachment);
-extern bool mkt_key_is_visible(const MktAttachment *attachment, Datum key,
-							   Datum account, Datum *its_account, bool *isnull);
+extern char *mkt_key_several(const MktAttachment *attachment, Datum key,
+							 const char *prefix);
+extern char *mkt_key_text(const MktAttachment *attachment, Datum key);
+extern bool mkt_key_is_visible(const MktAttachment *attachment,
+							   const char *condition, Oid *types, Datum *values,
+							   const char *nulls, Datum *its_account, bool *isnull);
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
@@ -649,6 +697,14 @@ extern bool mkt_apply_is_there(const MktAttachedTable *table);
 /* ---- verify.c: recounting ---- */
 
 extern void mkt_verify_count(const MktAttachedTable *table);
+extern void mkt_verify_compare(const MktAttachedTable *table);
 extern void mkt_verify_repair(const MktAttachedTable *table);
+
+/* ---- drift.c: what goes around the triggers ---- */
+
+extern void mkt_drift_start(const MktAttachedTable *table);
+extern void mkt_drift_check(const MktAttachedTable *table, MktWork *work);
+extern void mkt_drift_mended(const MktAttachedTable *table);
+extern void mkt_drift_forget(const MktAttachedTable *table);
 
 #endif							/* MKTCONTACTS_H */

@@ -120,7 +120,7 @@ preview(FunctionCallInfo fcinfo, Call *call)
 						call->function));
 	call->attachment = mkt_attachment_of(PG_GETARG_OID(0));
 	call->keys = PG_GETARG_ARRAYTYPE_P(1);
-	call->account = PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2);
+	call->account = PG_ARGISNULL(2) ? (Datum) 0 : mkt_key_account(call->attachment, PG_GETARG_DATUM(2));
 	call->now = mkt_now();
 	mkt_key_check_rights(call->attachment->contacts);
 	mkt_key_check(call->attachment, call->account != (Datum) 0);
@@ -156,7 +156,7 @@ preview_chosen(FunctionCallInfo fcinfo, Call *call)
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("contacts must not be null"));
 	call->attachment = mkt_selection_attachment(PG_GETARG_OID(0));
-	call->account = PG_ARGISNULL(account) ? (Datum) 0 : PG_GETARG_DATUM(account);
+	call->account = PG_ARGISNULL(account) ? (Datum) 0 : mkt_key_account(call->attachment, PG_GETARG_DATUM(account));
 	call->now = mkt_now();
 	mkt_key_check_rights(call->attachment->contacts);
 	mkt_key_check(call->attachment, call->account != (Datum) 0);

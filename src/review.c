@@ -27,8 +27,11 @@
 
 #define UNENGAGED "unengaged"
 
+/* What may stand before JSON. */
+#define JSON_SPACE " \t\n\r"
+
 /* With that of the review. */
-#define MAX_PARAMS 5
+#define MAX_PARAMS 6
 
 /* The columns of mkt.review_summary() that are worked out here. */
 enum
@@ -48,22 +51,29 @@ typedef struct Review
 	char	   *state;
 	int64		batch;			/* when it is applied */
 	TimestampTz closed_at;
-	Oid			keys_type;		/* an array of the key column's */
+	Oid			key_type;
+	Oid			keys_type;		/* an array of it */
+	bool		reads_only;		/* in the snapshot of the caller's statement */
 } Review;
 
-static Review find_review(FunctionCallInfo fcinfo, const char *lock);
+static Review find_open(FunctionCallInfo fcinfo, bool reads_only);
+static Review find_review(FunctionCallInfo fcinfo, bool reads_only);
+static void check_owner(const Review *review, const char *role);
+static void find_contacts(Review *review);
 static void check_open(const Review *review);
 static void check_not_null(FunctionCallInfo fcinfo, int argno, const char *name);
 static Datum propose_filter(FunctionCallInfo fcinfo, Jsonb *json);
 static Datum propose(FunctionCallInfo fcinfo, const Review *review,
-					 const char *step, MktFilter *filter);
+					 const char *proposal, MktFilter *filter);
 static const char *is_marketing(const MktAttachment *attachment,
 								const char *table);
 static Datum unengaged_keys(const Review *review);
 static Datum decide(FunctionCallInfo fcinfo, const Review *review,
-					const char *step, Datum keys, bool take);
+					const char *proposal, Datum keys, bool take);
+static Datum number_step(const Review *review, const char *proposal);
 static Datum selected_keys(const Review *review, int64 *n);
-static bool count_non_marketing(const Review *review, int64 *non_marketing);
+static void name_review(void *arg);
+static bool count_others(const Review *review, int64 *non_marketing, int64 *deleted);
 static void close_review(const Review *review, const char *state);
 static void run(const Review *review, const char *query, int nparams,
 				Oid *types, Datum *values);
@@ -99,10 +109,10 @@ mkt_open_review(PG_FUNCTION_ARGS)
 				errhint("SELECT mkt.open_review(%s, '42');",
 						quote_literal_cstr(mkt_qualified_name(attachment->contacts))));
 	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_ARGISNULL(1) ? attachment->constant_account : PG_GETARG_DATUM(1);
+	values[1] = PG_ARGISNULL(1) ? attachment->constant_account :
+		mkt_key_account(attachment, PG_GETARG_DATUM(1));
 	values[2] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
 	mkt_key_check(attachment, true);
-	mkt_filter_restrict(mkt_filter_new(1), attachment, TextDatumGetCString(values[1]));
 
 	SPI_connect();
 	if (mkt_run_as_extension("INSERT INTO mkt.review (contacts, account, opened_by, opened_at) "
@@ -121,8 +131,7 @@ mkt_review_unengaged(PG_FUNCTION_ARGS)
 	Review		review;
 
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
-	check_open(&review);
+	review = find_open(fcinfo, false);
 	return decide(fcinfo, &review, UNENGAGED, unengaged_keys(&review),
 				  PG_ARGISNULL(1) || PG_GETARG_BOOL(1));
 }
@@ -144,11 +153,10 @@ mkt_review_saved_filter(PG_FUNCTION_ARGS)
 
 	check_not_null(fcinfo, 1, "filter");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (*name == '{')
+	if (name[strspn(name, JSON_SPACE)] == '{')
 		return propose_filter(fcinfo, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(name))));
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
-	check_open(&review);
+	review = find_open(fcinfo, false);
 	return propose(fcinfo, &review, psprintf("filter %s", name),
 				   mkt_choice_saved(review.attachment, review.account, name));
 }
@@ -163,8 +171,7 @@ mkt_review_list(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 1, "list");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
-	check_open(&review);
+	review = find_open(fcinfo, false);
 	return propose(fcinfo, &review, psprintf("list %s", name),
 				   mkt_list_find(review.attachment, review.account, name, 1));
 }
@@ -180,10 +187,10 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 	Datum		args[lengthof(types)];
 	int64		selected;
 	int64		non_marketing;
+	int64		deleted;
 
 	SPI_connect();
-	review = find_review(fcinfo, "SHARE");
-	check_open(&review);
+	review = find_open(fcinfo, true);
 	types[1] = review.keys_type;
 	args[0] = ObjectIdGetDatum(review.contacts);
 	args[1] = selected_keys(&review, &selected);
@@ -197,12 +204,13 @@ mkt_review_summary(PG_FUNCTION_ARGS)
 							  lengthof(types), types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not preview a review");
 	heap_deform_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls);
-	if (!nulls[COL_BILLABLE] && count_non_marketing(&review, &non_marketing))
+	if (count_others(&review, &non_marketing, &deleted))
 	{
 		nulls[COL_NON_MARKETING] = nulls[COL_NON_MARKETING_AFTER] = false;
-		values[COL_NON_MARKETING] = Int64GetDatum(non_marketing);
+		values[COL_NON_MARKETING] =
+			Int64GetDatum(non_marketing);
 		values[COL_NON_MARKETING_AFTER] =
-			Int64GetDatum(non_marketing + DatumGetInt64(values[COL_BILLABLE]) -
+			Int64GetDatum(non_marketing + DatumGetInt64(values[COL_BILLABLE]) - deleted -
 						  DatumGetInt64(values[COL_BILLABLE_AFTER]));
 	}
 	return finish_row(fcinfo, values, nulls);
@@ -220,7 +228,7 @@ mkt_apply_review(PG_FUNCTION_ARGS)
 	int64		selected;
 
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
+	review = find_review(fcinfo, false);
 	if (strcmp(review.state, "applied") == 0)
 		ereport(NOTICE,
 				errmsg("review %lld was applied at %s",
@@ -231,12 +239,12 @@ mkt_apply_review(PG_FUNCTION_ARGS)
 	{
 		MktSetCall	set = {
 			.action = "apply_review",
-			.attachment = review.attachment,
 			.account = CStringGetTextDatum(review.account),
 			.expected = PG_ARGISNULL(1) ? NULL : &expected
 		};
 
-		check_open(&review);
+		find_contacts(&review);
+		set.attachment = review.attachment;
 		set.keys = DatumGetArrayTypeP(selected_keys(&review, &selected));
 		review.batch = mkt_set_status(&set);
 		memcpy(outcome, set.outcome, sizeof(outcome));
@@ -255,7 +263,7 @@ mkt_abandon_review(PG_FUNCTION_ARGS)
 	Review		review;
 
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
+	review = find_review(fcinfo, false);
 	if (strcmp(review.state, "abandoned") != 0)
 	{
 		check_open(&review);
@@ -265,20 +273,29 @@ mkt_abandon_review(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The review of the first argument, locked, for those who may go on with it. */
+/* An open review, and its contacts. */
 static Review
-find_review(FunctionCallInfo fcinfo, const char *lock)
+find_open(FunctionCallInfo fcinfo, bool reads_only)
 {
-	Review		review = {0};
+	Review		review = find_review(fcinfo, reads_only);
+
+	find_contacts(&review);
+	return review;
+}
+
+/* The review of the first argument, for those who may go on with it; locked, unless it is only read. */
+static Review
+find_review(FunctionCallInfo fcinfo, bool reads_only)
+{
+	Review		review = {.reads_only = reads_only};
 	HeapTuple	found;
 	TupleDesc	desc;
-	Oid			owner;
 	bool		isnull;
 
 	check_not_null(fcinfo, 0, "review");
 	review.review = PG_GETARG_INT64(0);
-	run(&review, psprintf("SELECT contacts, account, state, batch, closed_at, opened_by FROM mkt.review WHERE review = $1 FOR %s",
-						  lock), 0, NULL, NULL);
+	run(&review, psprintf("SELECT contacts, account, state, batch, closed_at, opened_by FROM mkt.review WHERE review = $1%s",
+						  reads_only ? "" : " FOR UPDATE"), 0, NULL, NULL);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
@@ -286,22 +303,36 @@ find_review(FunctionCallInfo fcinfo, const char *lock)
 				errhint("SELECT mkt.open_review(...); opens one."));
 	found = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
-	owner = get_role_oid(SPI_getvalue(found, desc, 6), true);
-	if (OidIsValid(owner) ? !has_privs_of_role(GetUserId(), owner) : !superuser())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("review %lld belongs to role \"%s\"", (long long) review.review,
-					   SPI_getvalue(found, desc, 6)),
-				errhint("SELECT mkt.open_review(...); opens one of your own."));
+	check_owner(&review, SPI_getvalue(found, desc, 6));
 	review.contacts = DatumGetObjectId(SPI_getbinval(found, desc, 1, &isnull));
 	review.account = SPI_getvalue(found, desc, 2);
 	review.state = SPI_getvalue(found, desc, 3);
 	review.batch = DatumGetInt64(SPI_getbinval(found, desc, 4, &isnull));
 	review.closed_at = DatumGetTimestampTz(SPI_getbinval(found, desc, 5, &isnull));
-	review.attachment = mkt_selection_attachment(review.contacts);
-	mkt_key_check(review.attachment, true);
-	review.keys_type = get_array_type(get_atttype(review.contacts, review.attachment->keys[0]));
 	return review;
+}
+
+static void
+check_owner(const Review *review, const char *role)
+{
+	Oid			owner = get_role_oid(role, true);
+
+	if (OidIsValid(owner) ? !has_privs_of_role(GetUserId(), owner) : !superuser())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("review %lld belongs to role \"%s\"", (long long) review->review, role),
+				errhint("SELECT mkt.open_review(...); opens one of your own."));
+}
+
+/* One that is closed needs none; its table may be attached no longer. */
+static void
+find_contacts(Review *review)
+{
+	check_open(review);
+	review->attachment = mkt_selection_attachment(review->contacts);
+	mkt_key_check(review->attachment, true);
+	review->key_type = get_atttype(review->contacts, review->attachment->keys[0]);
+	review->keys_type = get_array_type(review->key_type);
 }
 
 static void
@@ -330,19 +361,18 @@ propose_filter(FunctionCallInfo fcinfo, Jsonb *json)
 	Review		review;
 
 	SPI_connect();
-	review = find_review(fcinfo, "UPDATE");
-	check_open(&review);
+	review = find_open(fcinfo, false);
 	return propose(fcinfo, &review, JsonbToCString(NULL, &json->root, VARSIZE(json)),
 				   mkt_filter_compile(review.attachment, json, 1));
 }
 
 /* Proposes those of a filter's contacts that may be set as non-marketing. */
 static Datum
-propose(FunctionCallInfo fcinfo, const Review *review, const char *step,
+propose(FunctionCallInfo fcinfo, const Review *review, const char *proposal,
 		MktFilter *filter)
 {
 	mkt_filter_restrict(filter, review->attachment, review->account);
-	return decide(fcinfo, review, step,
+	return decide(fcinfo, review, proposal,
 				  mkt_selection_keys(review->attachment, filter,
 									 psprintf(" AND %s", is_marketing(review->attachment, "c."))),
 				  PG_ARGISNULL(2) || PG_GETARG_BOOL(2));
@@ -395,27 +425,30 @@ unengaged_keys(const Review *review)
 	AtEOXact_GUC(false, nestlevel);
 	mkt_act_again_as(rights);
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? PointerGetDatum(construct_empty_array(get_element_type(review->keys_type))) : keys;
+	return isnull ? PointerGetDatum(construct_empty_array(review->key_type)) : keys;
 }
 
-/* Keeps what a step takes in the place of what it took before; reports proposed, selected. */
+/*
+ * Keeps what a step takes in the place of what it took before; reports proposed,
+ * selected.  Nobody else is at the review meanwhile.
+ */
 static Datum
-decide(FunctionCallInfo fcinfo, const Review *review, const char *step, Datum keys,
-	   bool take)
+decide(FunctionCallInfo fcinfo, const Review *review, const char *proposal,
+	   Datum keys, bool take)
 {
-	Oid			types[] = {TEXTOID, review->keys_type, BOOLOID, INT8OID};
-	Datum		values[] = {CStringGetTextDatum(step), keys, BoolGetDatum(take), 0};
+	Oid			types[] = {INT4OID, review->keys_type, BOOLOID, INT8OID, TEXTOID};
+	Datum		values[] = {number_step(review, proposal), keys, BoolGetDatum(take), 0, CStringGetTextDatum(proposal)};
 	bool		nulls[2] = {false};
 	int64		proposed;
 
 	run(review, "DELETE FROM mkt.review_contact WHERE review = $1 AND step = $2", 1, types, values);
 	proposed = count(review, "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($3) AS k WHERE NOT EXISTS ("
-					 "SELECT FROM mkt.review_contact AS c WHERE c.review = $1 AND c.step <> $2 AND c.key = k::pg_catalog.text)",
+					 "SELECT FROM mkt.review_contact AS c WHERE c.review = $1 AND c.key = k::pg_catalog.text)",
 					 2, types, values);
 	values[3] = Int64GetDatum(proposed);
-	run(review, "INSERT INTO mkt.review_step AS s (review, step, taken, proposed, decided_at) VALUES ($1, $2, $4, $5, mkt.now()) "
+	run(review, "INSERT INTO mkt.review_step AS s (review, step, proposal, taken, proposed, decided_at) VALUES ($1, $2, $6, $4, $5, mkt.now()) "
 		"ON CONFLICT (review, step) DO UPDATE SET taken = EXCLUDED.taken, proposed = EXCLUDED.proposed, decided_at = EXCLUDED.decided_at",
-		4, types, values);
+		5, types, values);
 	run(review, "INSERT INTO mkt.review_contact (review, step, key) "
 		"SELECT $1, $2, k::pg_catalog.text AS key FROM pg_catalog.unnest($3) AS k WHERE $4 ORDER BY key",
 		3, types, values);
@@ -425,10 +458,24 @@ decide(FunctionCallInfo fcinfo, const Review *review, const char *step, Datum ke
 	return finish_row(fcinfo, values, nulls);
 }
 
+/* The number of the step that proposes this, or a new one. */
+static Datum
+number_step(const Review *review, const char *proposal)
+{
+	return Int32GetDatum((int32) count(review, "SELECT COALESCE(pg_catalog.max(step) FILTER (WHERE proposal = $2), "
+									   "1 + pg_catalog.max(step), 1)::pg_catalog.int8 FROM mkt.review_step WHERE review = $1",
+									   1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(proposal)}));
+}
+
 /* Each once, as an array of the key column's type. */
 static Datum
 selected_keys(const Review *review, int64 *n)
 {
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = name_review,
+		.arg = unconstify(Review *, review)
+	};
 	Datum		keys;
 	bool		isnull;
 
@@ -437,51 +484,75 @@ selected_keys(const Review *review, int64 *n)
 	*n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 	if (isnull)
-		return PointerGetDatum(construct_empty_array(get_element_type(review->keys_type)));
-	return mkt_key_convert_array(DatumGetArrayTypeP(keys), get_element_type(review->keys_type));
+		return PointerGetDatum(construct_empty_array(review->key_type));
+	error_context_stack = &context;
+	keys = mkt_key_convert_array(DatumGetArrayTypeP(keys), review->key_type);
+	error_context_stack = context.previous;
+	return keys;
 }
 
-/* Over all attached tables; false while some are not counted yet. */
-static bool
-count_non_marketing(const Review *review, int64 *non_marketing)
+/* Keys may have got another type since they were selected. */
+static void
+name_review(void *arg)
 {
-	ListCell   *cell;
+	const Review *review = arg;
+
+	errcontext("keys selected in review %lld; mkt.abandon_review(%lld) ends it",
+			   (long long) review->review, (long long) review->review);
+}
+
+/*
+ * Contacts that are there, and deleted ones that still count, over all attached
+ * tables; false where the caller may not know them all, or while some are not
+ * counted yet.
+ */
+static bool
+count_others(const Review *review, int64 *non_marketing, int64 *deleted)
+{
 	int64		billable;
-	int64		total;
+	ListCell   *cell;
 
 	foreach(cell, mkt_attachment_list())
 		if (!((MktAttachedTable *) lfirst(cell))->counted)
 		return false;
-	mkt_count_now(review->account, mkt_now(), &billable, &total, NULL);
-	*non_marketing = total - billable;
+	if (mkt_count_billable(CStringGetTextDatum(review->account), false, 1,
+						   (TimestampTz[]) {mkt_now()}, &billable) != MKT_COUNT_WHOLE)
+		return false;
+	mkt_count_others(review->account, mkt_now(), non_marketing, deleted);
 	return true;
 }
 
 static void
 close_review(const Review *review, const char *state)
 {
-	run(review, "UPDATE mkt.review SET state = $2, batch = $3, closed_at = mkt.now() WHERE review = $1",
+	run(review, "UPDATE mkt.review SET state = $2, batch = NULLIF($3, 0), closed_at = mkt.now() WHERE review = $1",
 		2, (Oid[]) {TEXTOID, INT8OID},
 		(Datum[]) {CStringGetTextDatum(state), Int64GetDatum(review->batch)});
 	run(review, "DELETE FROM mkt.review_contact WHERE review = $1", 0, NULL, NULL);
 }
 
-/* A query on the tables of reviews; $1 is the review, the others come after it. */
+/*
+ * A query on the extension's own tables, as their owner; $1 is the review, the
+ * others come after it.
+ */
 static void
 run(const Review *review, const char *query, int nparams, Oid *types, Datum *values)
 {
 	Oid			all_types[MAX_PARAMS] = {INT8OID};
 	Datum		all_values[MAX_PARAMS] = {Int64GetDatum(review->review)};
-	char		nulls[MAX_PARAMS];
+	int			nestlevel = mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
 
-	memset(nulls, ' ', sizeof(nulls));
 	for (int i = 0; i < nparams; i++)
 	{
 		all_types[1 + i] = types[i];
 		all_values[1 + i] = values[i];
 	}
-	if (mkt_run_as_extension(query, 1 + nparams, all_types, all_values, nulls) < 0)
+	if (SPI_execute_with_args(query, 1 + nparams, all_types, all_values, NULL,
+							  review->reads_only, 0) < 0)
 		elog(ERROR, "could not reach a review");
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(false, nestlevel);
 }
 
 static int64

@@ -49,7 +49,9 @@ static const Part parts[] = {
 	{"history", extend_history, NULL},
 	{"apply", mkt_apply_table, NULL},
 	{"tiers", NULL, mkt_watch_run},
+	{"periods", NULL, mkt_period_run},	/* before what they need expires */
 	{"workflows", NULL, mkt_enroll_run},
+	{"check", mkt_drift_check, NULL},
 	{"expire history", expire_history, NULL},
 	{"tidy", NULL, tidy},
 	{"fold", fold, NULL}

@@ -48,6 +48,7 @@ static Oid	create_history(Oid contacts, const char *account_type, int nkeys,
 						   const AttrNumber *keys);
 static bool has_partition(Oid history, TimestampTz at);
 static Month month_of(TimestampTz at);
+static void find_kept(const char *counts);
 static void note_emptied(const MktAttachedTable *table);
 static const char *literal(Datum value, bool isnull);
 static bool find_cutoff(Oid contacts, TimestampTz *cutoff);
@@ -159,7 +160,7 @@ create_history(Oid contacts, const char *account_type, int nkeys, const AttrNumb
 				  "batch pg_catalog.int8, role pg_catalog.text NOT NULL, "
 				  "source_type pg_catalog.text, source_name pg_catalog.text, "
 				  "from_source_type pg_catalog.text, from_source_name pg_catalog.text, "
-				  "account %s, moved pg_catalog.bool NOT NULL, from_account %s%s) PARTITION BY RANGE (changed_at)",
+				  "account %s, moved pg_catalog.bool NOT NULL, from_account %s, counts_until pg_catalog.timestamptz%s) PARTITION BY RANGE (changed_at)",
 				  quote_identifier(name), account_type, account_type, columns.data);
 	mkt_query_run("CREATE INDEX ON mkt.%s (%s)", quote_identifier(name), key.data);
 	mkt_query_run("CREATE INDEX ON mkt.%s (batch) WHERE batch IS NOT NULL", quote_identifier(name));
@@ -304,15 +305,19 @@ mkt_satellite_expire(const MktAttachedTable *table)
 	mkt_act_again_as(rights);
 }
 
-/* The beginning of the first month to keep, when there is an earlier one. */
+/*
+ * The beginning of the first month to keep, when there is an earlier one.  What
+ * open periods need is kept until they are closed.
+ */
 static bool
 find_cutoff(Oid contacts, TimestampTz *cutoff)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
 	bool		isnull = true;
 
-	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, pg_catalog.date_trunc('month', "
-							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS cutoff "
+	if (SPI_execute_with_args("SELECT c.cutoff FROM (SELECT history_since, CASE WHEN history_kept IS NOT NULL THEN LEAST(pg_catalog.date_trunc('month', "
+							  "(mkt.now() OPERATOR(pg_catalog.-) history_kept) AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', "
+							  "(SELECT pg_catalog.min(starts_at) FROM mkt.open_period)) END AS cutoff "
 							  "FROM mkt.attachment WHERE contacts OPERATOR(pg_catalog.=) $1) AS c "
 							  "WHERE COALESCE(history_since OPERATOR(pg_catalog.<) cutoff, cutoff IS NOT NULL)",
 							  1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)},
@@ -326,8 +331,9 @@ find_cutoff(Oid contacts, TimestampTz *cutoff)
 }
 
 /*
- * A TRUNCATE has emptied the contacts table: so are its counts.  The histories
- * say when, in one row for each count and one that stands for all contacts.
+ * A TRUNCATE has emptied the contacts table: so are its counts, but for those of
+ * contacts that count on (T13).  The histories say when, in one row for each count
+ * and one that stands for all contacts.
  */
 void
 mkt_satellite_truncate(const MktAttachedTable *table)
@@ -335,21 +341,42 @@ mkt_satellite_truncate(const MktAttachedTable *table)
 	const char *counts = mkt_qualified_name(table->count_table);
 	const char *moves = mkt_qualified_name(table->count_history);
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	SPITupleTable *kept;
+	uint64		nkept;
 
+	/* what is folded meanwhile would be told twice */
+	LockRelationOid(table->count_table, AccessExclusiveLock);
+	find_kept(counts);
+	kept = SPI_tuptable;
+	nkept = SPI_processed;
 	if (!TIMESTAMP_NOT_FINITE(table->history_since))
 	{
-		mkt_query_run("INSERT INTO %s (account_name, was, until, n, at, account) "
-					  "SELECT account_name, was, until, n, at, account FROM ONLY %s WHERE at IS NOT NULL",
+		mkt_query_run("INSERT INTO %s (account_name, deleted, was, until, n, at, account) "
+					  "SELECT account_name, deleted, was, until, n, at, account FROM ONLY %s WHERE at IS NOT NULL",
 					  moves, counts);
-		mkt_query_run("INSERT INTO %s (account_name, was, n, at, account) "
-					  "SELECT m.account_name, i.until, pg_catalog.sum(i.n), mkt.now(), m.account FROM ONLY %s AS m "
+		mkt_query_run("INSERT INTO %s (account_name, deleted, was, n, at, account) "
+					  "SELECT m.account_name, m.deleted, i.until, pg_catalog.sum(i.n), mkt.now(), m.account FROM ONLY %s AS m "
 					  "CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
-					  "WHERE i.until IS NOT NULL GROUP BY m.account_name, m.account, i.until "
+					  "WHERE i.until IS NOT NULL GROUP BY m.account_name, m.deleted, m.account, i.until "
 					  "HAVING pg_catalog.sum(i.n) OPERATOR(pg_catalog.<>) 0", moves, counts);
 		note_emptied(table);
 	}
 	mkt_query_run("TRUNCATE ONLY %s", counts);
 	mkt_act_again_as(rights);
+	mkt_count_keep_all(mkt_attachment_of(table->contacts), kept, nkept);
+}
+
+/* Account, instant and number of those that count on: deleted ones, and all of some accounts. */
+static void
+find_kept(const char *counts)
+{
+	if (SPI_execute(psprintf("SELECT m.account, i.until, pg_catalog.sum(i.n)::pg_catalog.int8 FROM ONLY %s AS m "
+							 "CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
+							 "WHERE i.until OPERATOR(pg_catalog.>) mkt.now() AND (m.deleted OR m.account_name OPERATOR(pg_catalog.=) ANY "
+							 "(SELECT a.account FROM mkt.account AS a WHERE a.count_deleted)) "
+							 "GROUP BY m.account, i.until HAVING pg_catalog.sum(i.n) OPERATOR(pg_catalog.<>) 0", counts),
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read counts");
 }
 
 static void

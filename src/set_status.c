@@ -142,7 +142,8 @@ set_chosen(FunctionCallInfo fcinfo, Call *call)
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("contacts must not be null"));
 	call->attachment = mkt_selection_attachment(PG_GETARG_OID(0));
-	call->account = argument(fcinfo, account);
+	call->account = PG_ARGISNULL(account) ? (Datum) 0 :
+		mkt_key_account(call->attachment, PG_GETARG_DATUM(account));
 	call->has_expected = !PG_ARGISNULL(account + 1);
 	call->expected = argument(fcinfo, account + 1);
 	call->source_type = argument(fcinfo, account + 2);

@@ -36,6 +36,7 @@ enum
 	UNDO_OUTCOMES
 };
 
+static void check_argument(FunctionCallInfo fcinfo);
 static Oid	contacts_of(int64 batch, TimestampTz *begun);
 static void check_history(const MktAttachedTable *table, int64 batch, TimestampTz begun);
 static char *keys(const MktAttachment *attachment, const char *format,
@@ -47,16 +48,18 @@ static char *query_changes(const MktAttachment *attachment, const char *history)
 static EphemeralNamedRelation fetch(const char *query, int64 batch, TimestampTz begun);
 static void release(EphemeralNamedRelation relation);
 static void update(const MktAttachment *attachment, int64 total,
-				   int64 outcome[UNDO_OUTCOMES]);
+				   int64 outcome[UNDO_OUTCOMES], int64 reported[MKT_OUTCOMES]);
+static int64 number_of(int column);
 static char *query_update(const MktAttachment *attachment);
 
 PG_FUNCTION_INFO_V1(mkt_undo);
+PG_FUNCTION_INFO_V1(mkt_find_batches);
 
 /* mkt.undo(batch) */
 Datum
 mkt_undo(PG_FUNCTION_ARGS)
 {
-	int64		batch = PG_GETARG_INT64(0);
+	int64		batch;
 	int64		outcome[UNDO_OUTCOMES] = {0};
 	int64		reported[MKT_OUTCOMES] = {0};
 	Datum		values[1 + UNDO_OUTCOMES];
@@ -73,6 +76,8 @@ mkt_undo(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	check_argument(fcinfo);
+	batch = PG_GETARG_INT64(0);
 	SPI_connect();
 	contacts = contacts_of(batch, &begun);
 	attachment = mkt_attachment_of(contacts);
@@ -87,7 +92,7 @@ mkt_undo(PG_FUNCTION_ARGS)
 	before = mkt_batch_begin(contacts, false, &undo);
 	PG_TRY();
 	{
-		update(attachment, tuplestore_tuple_count(changes->reldata), outcome);
+		update(attachment, tuplestore_tuple_count(changes->reldata), outcome, reported);
 	}
 	PG_FINALLY();
 	{
@@ -95,7 +100,6 @@ mkt_undo(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	release(changes);
-	reported[MKT_CHANGED] = outcome[UNDO_RESTORED] + outcome[UNDO_PENDING];
 	mkt_batch_report(undo, contacts, false, psprintf("undo of %lld", (long long) batch), reported,
 					 (Datum) 0, (Datum) 0);
 	SPI_finish();
@@ -104,6 +108,48 @@ mkt_undo(PG_FUNCTION_ARGS)
 	for (int i = 0; i < UNDO_OUTCOMES; i++)
 		values[1 + i] = Int64GetDatum(outcome[i]);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* mkt.find_batches(label, contacts) */
+Datum
+mkt_find_batches(PG_FUNCTION_ARGS)
+{
+	Oid			contacts = InvalidOid;
+	MktRights	rights;
+
+	check_argument(fcinfo);
+	if (!PG_ARGISNULL(1))
+		contacts = mkt_attachment_of(PG_GETARG_OID(1))->contacts;
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_with_args("SELECT DISTINCT batch, contacts FROM mkt.batch_report WHERE label OPERATOR(pg_catalog.=) $1 "
+							  "AND COALESCE(contacts::pg_catalog.oid OPERATOR(pg_catalog.=) $2, true) ORDER BY batch",
+							  2, (Oid[]) {TEXTOID, OIDOID},
+							  (Datum[]) {PG_GETARG_DATUM(0), ObjectIdGetDatum(contacts)},
+							  PG_ARGISNULL(1) ? " n" : "  ", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mkt.batch_report");
+	mkt_act_again_as(rights);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_NO_DATA_FOUND),
+				errmsg("there is no batch named \"%s\"", TextDatumGetCString(PG_GETARG_DATUM(0))),
+				PG_ARGISNULL(1) ? 0 :
+				errdetail("Table %s has none.", mkt_qualified_name(contacts)),
+				errhint("SELECT batch, contacts, label, set_by, set_at FROM mkt.batch WHERE label IS NOT NULL;"));
+	mkt_query_return(fcinfo);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+static void
+check_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("a batch must be named, by its number or its label"),
+				errhint("SELECT * FROM mkt.undo(12); or SELECT * FROM mkt.undo('spring 2026');"));
 }
 
 static Oid
@@ -276,8 +322,10 @@ release(EphemeralNamedRelation relation)
 	tuplestore_end(relation->reldata);
 }
 
+/* Contacts that need no change for it are none that the undo has changed. */
 static void
-update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES])
+update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES],
+	   int64 reported[MKT_OUTCOMES])
 {
 	if (SPI_execute_with_args(query_update(attachment), 1, (Oid[]) {TIMESTAMPTZOID},
 							  (Datum[]) {TimestampTzGetDatum(mkt_now())}, NULL, false,
@@ -286,12 +334,21 @@ update(const MktAttachment *attachment, int64 total, int64 outcome[UNDO_OUTCOMES
 	outcome[UNDO_GONE] = total;
 	for (int i = 0; i < UNDO_GONE; i++)
 	{
-		bool		isnull;
-
-		outcome[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-												 i + 1, &isnull));
+		outcome[i] = number_of(i + 1);
 		outcome[UNDO_GONE] -= outcome[i];
 	}
+	reported[MKT_CHANGED] = number_of(UNDO_GONE + 1);
+	reported[MKT_STAYS_PENDING] = number_of(UNDO_GONE + 2);
+	reported[MKT_ALREADY] = number_of(UNDO_GONE + 3);
+}
+
+static int64
+number_of(int column)
+{
+	bool		isnull;
+
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+									   column, &isnull));
 }
 
 /*
@@ -327,7 +384,7 @@ query_update(const MktAttachment *attachment)
 						   "FROM found), ");
 	appendStringInfo(&query,
 					 "changed AS (UPDATE %s AS c SET %s = 'marketing', %s = NOT u.up, %s = u.from_source_type, %s = u.from_source_name "
-					 "FROM outcome AS u WHERE %s AND (u.up OR u.down OR u.outcome OPERATOR(pg_catalog.=) 'pending') AND NOT u.touched RETURNING 1) ",
+					 "FROM outcome AS u WHERE %s AND (u.up OR u.down OR u.outcome OPERATOR(pg_catalog.=) 'pending') AND NOT u.touched RETURNING u.up OR u.down AS changed) ",
 					 name, status, flag,
 					 mkt_attachment_column(attachment, attachment->source_type),
 					 mkt_attachment_column(attachment, attachment->source_name),
@@ -336,7 +393,10 @@ query_update(const MktAttachment *attachment)
 						   "SELECT pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored'), "
 						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'pending'), "
 						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'changed since'), "
-						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'too late') "
-						   "FROM outcome, (SELECT pg_catalog.count(*) FROM changed) AS n");
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'too late'), "
+						   "(SELECT pg_catalog.count(*) FILTER (WHERE changed) FROM changed), "
+						   "(SELECT pg_catalog.count(*) FILTER (WHERE NOT changed) FROM changed), "
+						   "pg_catalog.count(*) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'restored' AND NOT up AND NOT down) "
+						   "FROM outcome");
 	return query.data;
 }

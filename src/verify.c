@@ -26,7 +26,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-static void compare(const MktAttachedTable *table);
 static char *contacts_counted(const MktAttachment *attachment, bool by_status);
 static char *counts(Oid count_table);
 static void return_rows(ReturnSetInfo *result, Oid contacts);
@@ -48,7 +47,7 @@ mkt_verify(PG_FUNCTION_ARGS)
 	{
 		MktAttachedTable *table = lfirst(cell);
 
-		compare(table);
+		mkt_verify_compare(table);
 		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
 	}
 	SPI_finish();
@@ -76,6 +75,7 @@ mkt_repair(PG_FUNCTION_ARGS)
 		table->counted = true;
 		mkt_verify_repair(table);
 		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
+		mkt_drift_mended(table);
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -89,7 +89,7 @@ mkt_verify_repair(const MktAttachedTable *table)
 	uint64		nrows;
 
 	lock_counts(table->count_table);
-	compare(table);
+	mkt_verify_compare(table);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	mkt_count_correct(table->count_table, rows, nrows);
@@ -126,8 +126,8 @@ mkt_verify_count(const MktAttachedTable *table)
 }
 
 /* Leaves the differences of one table in SPI_tuptable. */
-static void
-compare(const MktAttachedTable *table)
+void
+mkt_verify_compare(const MktAttachedTable *table)
 {
 	MktAttachment *attachment = mkt_attachment_of(table->contacts);
 	StringInfoData query;
@@ -177,16 +177,16 @@ contacts_counted(const MktAttachment *attachment, bool by_status)
 	return query.data;
 }
 
-/* The counts as a subquery, with what this transaction has not written yet. */
+/* The counts as a subquery, with what this transaction has not written yet; of contacts that are there. */
 static char *
 counts(Oid count_table)
 {
 	const char *name = mkt_qualified_name(count_table);
 
 	return psprintf("(SELECT m.account, i.until, i.n FROM ("
-					"SELECT account, was, until, n FROM ONLY %s UNION ALL "
+					"SELECT account, was, until, n FROM ONLY %s WHERE NOT deleted UNION ALL "
 					"SELECT account_name::%s, was, until, n FROM mkt.unposted() "
-					"WHERE count_table OPERATOR(pg_catalog.=) %u) AS m "
+					"WHERE count_table OPERATOR(pg_catalog.=) %u AND NOT deleted) AS m "
 					"CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
 					"WHERE i.until IS NOT NULL) AS n",
 					name, format_type_be_qualified(mkt_count_account_type(count_table)),

@@ -24,7 +24,8 @@
  * has said so, everybody counts those that are far, until mkt.run() has.
  *
  * A transaction that crosses for several accounts locks them in order, so that
- * none can deadlock; mkt.run() waits for no account while it holds another.
+ * none can deadlock; so does a statement that changes their settings, at its end.
+ * mkt.run() waits for no account while it holds another.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -57,9 +58,16 @@
 #define TIE_LAST_AT		4
 #define TIE_LOOKED_UNTIL 5
 #define TIE_RENEWS_AT	8
+#define TIE_VALID_UNTIL 9
 
-/* The column of mkt.account that is read here. */
+/* The columns of mkt.account that are read here. */
+#define ACC_ACCOUNT		1
 #define ACC_EDITION		2
+#define ACC_COMMITMENT	3
+#define ACC_STARTED_ON	4
+#define ACC_TIME_ZONE	5
+#define ACC_CURRENCY	6
+#define ACC_SANDBOX		10
 
 #define NEAR 4096
 #define MANY 32
@@ -82,6 +90,7 @@ typedef struct Boundary
 	int64		last_at;		/* and the one at which it did; 0: none */
 	TimestampTz looked_until;	/* after that nobody knows whether it is near */
 	TimestampTz renews_at;
+	TimestampTz valid_until;	/* after that next_at may be another */
 } Boundary;
 
 /* An account of which this transaction has added or taken away contacts. */
@@ -94,6 +103,18 @@ typedef struct Touched
 	Boundary	known;
 	struct Touched *next;
 } Touched;
+
+/* An account that a statement has given other settings. */
+typedef struct Changed
+{
+	char	   *account;
+	uint32		lock;
+	char	   *old_name;		/* NULL: it has the same */
+	char	   *from_edition;	/* NULL: it had none */
+	HeapTuple	before;			/* what it is renewed by; NULL: nothing */
+	bool		restarts;		/* it has another edition */
+	bool		redates;		/* and other dates */
+} Changed;
 
 /* An account in one contacts table, and what is known of it. */
 typedef struct Watched
@@ -133,14 +154,25 @@ static bool worth_a_look(const Touched *account);
 static void look(const Touched *account, bool notify);
 static bool is_far(const Boundary *known, int64 billable, int64 before);
 static void renew(const char *account);
-static bool is_renamed(const TriggerData *trigger);
-static char *account_of(HeapTuple tuple, TupleDesc desc);
+static void set_tiers(TriggerData *trigger);
+static Changed *changed_accounts(TriggerData *trigger, int *n);
+static bool read_change(TriggerData *trigger, TupleTableSlot *before, TupleTableSlot *after,
+						Changed *change);
+static bool differs(TupleTableSlot *before, TupleTableSlot *after, int column);
+static bool has_new_name(const char *edition);
+static int	compare_changed(const void *a, const void *b);
+static void rename_rows(const Changed *changed, int n);
+static void renew_by(const Changed *change, TupleDesc desc);
+static void redate(const Changed *changed, int n);
+static void start(const Changed *changed, int n);
 static void spare_and_notify(void *arg);
 static void catch_up(void *arg);
 static List *accounts_due(void);
 static uint32 lock_of(const char *account);
 static void lock_account(const char *account);
-static int64 call(const char *query, const char *account, int nargs, Datum *values);
+static Datum text_array(Datum *texts, int n);
+static char *text_in(TupleTableSlot *slot, int column);
+static int64 call(const char *query, int nargs, Oid *types, Datum *values);
 
 PG_FUNCTION_INFO_V1(mkt_set_tier);
 PG_FUNCTION_INFO_V1(mkt_watch_changed);
@@ -257,6 +289,8 @@ read_watched(Watched *watched, const char *account)
 			DatumGetTimestampTz(heap_getattr(tuple, TIE_RENEWS_AT, desc, &isnull));
 		if (isnull)
 			watched->known.renews_at = DT_NOEND;
+		watched->known.valid_until =
+			DatumGetTimestampTz(heap_getattr(tuple, TIE_VALID_UNTIL, desc, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -320,7 +354,8 @@ static bool
 worth_a_look(const Touched *account)
 {
 	if (account->added > 0 &&
-		(account->known.near || account->known.looked_until <= mkt_now()))
+		(account->known.near || account->known.looked_until <= mkt_now() ||
+		 account->known.valid_until <= mkt_now()))
 		return true;
 	if (account->known.near && account->added == 0)
 		return false;			/* who takes away waits for nobody */
@@ -344,8 +379,9 @@ look(const Touched *account, bool notify)
 		renew(account->account);
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
 	if (billable >= known->next_at || billable - own < known->last_at || !known->near ||
-		known->renews_at <= mkt_now())
-		call("SELECT mkt.record_crossing($1, $2, $3, $4, $5)", account->account, 5,
+		known->renews_at <= mkt_now() || known->valid_until <= mkt_now())
+		call("SELECT mkt.record_crossing($1, $2, $3, $4, $5)", 5,
+			 (Oid[]) {TEXTOID, INT8OID, INT8OID, INT8OID, BOOLOID},
 			 (Datum[]) {CStringGetTextDatum(account->account), Int64GetDatum(billable - own),
 						Int64GetDatum(billable), Int64GetDatum(NEAR), BoolGetDatum(notify)});
 }
@@ -354,7 +390,8 @@ look(const Touched *account, bool notify)
 static bool
 is_far(const Boundary *known, int64 billable, int64 before)
 {
-	if (known->renews_at <= mkt_now() || billable >= known->next_at - NEAR)
+	if (known->renews_at <= mkt_now() || known->valid_until <= mkt_now() ||
+		billable >= known->next_at - NEAR)
 		return false;
 	return before >= known->last_at + (known->near || known->last_at == 0 ? 0 : NEAR);
 }
@@ -363,8 +400,8 @@ is_far(const Boundary *known, int64 billable, int64 before)
 static void
 renew(const char *account)
 {
-	while (call("SELECT mkt.renew_tier($1)", account, 1,
-				(Datum[]) {CStringGetTextDatum(account)}) > 0)
+	while (call("SELECT mkt.renew_tier(a) FROM mkt.account AS a WHERE a.account OPERATOR(pg_catalog.=) $1",
+				1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(account)}) > 0)
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -380,20 +417,19 @@ lock_account(const char *account)
 	LockDatabaseObject(mkt_relation("account"), lock_of(account), LOCK_OF_ACCOUNT, ExclusiveLock);
 }
 
-/* Runs a function of ours, with an account as its first argument if there is one; the number that it returns. */
+/* Runs a function of ours; the number that it returns. */
 static int64
-call(const char *query, const char *account, int nargs, Datum *values)
+call(const char *query, int nargs, Oid *types, Datum *values)
 {
 	int			nestlevel = mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	Oid			types[] = {account ? TEXTOID : INT8OID, INT8OID, INT8OID, INT8OID, BOOLOID};
 	int64		result = 0;
 	bool		isnull;
 
 	SPI_connect();
 	if (SPI_execute_with_args(query, nargs, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run: %s", query);
-	if (SPI_gettypeid(SPI_tuptable->tupdesc, 1) == INT8OID)
+	if (SPI_processed > 0 && SPI_gettypeid(SPI_tuptable->tupdesc, 1) == INT8OID)
 		result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 											 &isnull));
 	SPI_finish();
@@ -403,72 +439,261 @@ call(const char *query, const char *account, int nargs, Datum *values)
 }
 
 /*
- * Trigger on mkt.account: an account gets an edition, another one, or loses it, or
- * with an argument other dates; before any of that, what was due is renewed by what
- * it had.  On mkt.threshold: the boundaries are others.
+ * Trigger on mkt.account, after a statement: accounts get an edition, another one,
+ * or lose it, or have other dates.  Before an account is deleted, what was due is
+ * renewed.  On mkt.threshold: the boundaries are others.
  */
 Datum
 mkt_set_tier(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	char	   *account;
-	int64		billable;
-	int64		total;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.set_tier() is the trigger function of mkt.account"));
-	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		Changed		deleted = {.before = trigger->tg_trigtuple};
+
+		deleted.account = SPI_getvalue(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation),
+									   ACC_ACCOUNT);
+		renew_by(&deleted, RelationGetDescr(trigger->tg_relation));
+		return PointerGetDatum(trigger->tg_trigtuple);
+	}
+	if (trigger->tg_newtable)
+		set_tiers(trigger);
+	else
 	{
 		/* one account after the other would wait for those who hold several */
 		LockRelationOid(mkt_relation("account_tier"), ShareRowExclusiveLock);
-		call("SELECT mkt.look_at_all()", NULL, 0, NULL);
-		return PointerGetDatum(NULL);
+		call("SELECT mkt.look_at_all()", 0, NULL, NULL);
 	}
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) && trigger->tg_trigger->tgnargs == 0 &&
-		is_renamed(trigger))
-		return PointerGetDatum(TRIGGER_FIRED_BEFORE(trigger->tg_event) ? trigger->tg_newtuple : NULL);
-	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-	{
-		account = account_of(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
-		lock_account(account);
-		renew(account);
-		return PointerGetDatum(trigger->tg_newtuple);
-	}
-	account = account_of(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
-						 trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
-	lock_account(account);
-	if (trigger->tg_trigger->tgnargs > 0)
-	{
-		call("SELECT mkt.redate_tier($1)", account, 1, (Datum[]) {CStringGetTextDatum(account)});
-		return PointerGetDatum(NULL);
-	}
-	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
-	call("SELECT mkt.start_tier($1, $2, $3)", account, 3,
-		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 	return PointerGetDatum(NULL);
 }
 
-/* The account has what it had: its edition has got another name. */
-static bool
-is_renamed(const TriggerData *trigger)
+/* All locks are taken before anything else, and in order. */
+static void
+set_tiers(TriggerData *trigger)
 {
-	bool		isnull;
-	Datum		edition = heap_getattr(trigger->tg_trigtuple, ACC_EDITION,
-									   RelationGetDescr(trigger->tg_relation), &isnull);
+	int			n;
+	Changed    *changed = changed_accounts(trigger, &n);
 
-	return !isnull &&
-		call("SELECT pg_catalog.count(*) FROM mkt.edition WHERE edition OPERATOR(pg_catalog.=) $1",
-			 TextDatumGetCString(edition), 1, &edition) == 0;
+	if (n == 0)
+		return;
+	qsort(changed, n, sizeof(Changed), compare_changed);
+	for (int i = 0; i < n; i++)
+		lock_account(changed[i].account);
+	CommandCounterIncrement();	/* what the statement wrote is read below */
+	rename_rows(changed, n);
+	for (int i = 0; i < n; i++)
+		renew_by(&changed[i], RelationGetDescr(trigger->tg_relation));
+	redate(changed, n);
+	start(changed, n);
+}
+
+/* Rows before and after the statement come in the same order. */
+static Changed *
+changed_accounts(TriggerData *trigger, int *n)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	TupleTableSlot *before = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *after = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	int			room = 16;
+	Changed    *changed = palloc(room * sizeof(Changed));
+
+	*n = 0;
+	tuplestore_rescan(trigger->tg_newtable);
+	if (trigger->tg_oldtable)
+		tuplestore_rescan(trigger->tg_oldtable);
+	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, after))
+	{
+		if (trigger->tg_oldtable &&
+			!tuplestore_gettupleslot(trigger->tg_oldtable, true, false, before))
+			elog(ERROR, "could not read accounts as they were");
+		if (*n == room)
+		{
+			room *= 2;
+			changed = repalloc_huge(changed, room * sizeof(Changed));
+		}
+		if (read_change(trigger, trigger->tg_oldtable ? before : NULL, after, &changed[*n]))
+			(*n)++;
+	}
+	ExecDropSingleTupleTableSlot(before);
+	ExecDropSingleTupleTableSlot(after);
+	return changed;
+}
+
+/* Whether there is anything to do for it. */
+static bool
+read_change(TriggerData *trigger, TupleTableSlot *before, TupleTableSlot *after, Changed *change)
+{
+	memset(change, 0, sizeof(Changed));
+	change->account = text_in(after, ACC_ACCOUNT);
+	change->lock = lock_of(change->account);
+	if (before == NULL)
+	{
+		change->restarts = text_in(after, ACC_EDITION) != NULL;
+		return change->restarts;
+	}
+	if (differs(before, after, ACC_ACCOUNT))
+		change->old_name = text_in(before, ACC_ACCOUNT);
+	change->from_edition = text_in(before, ACC_EDITION);
+	change->redates = differs(before, after, ACC_COMMITMENT) ||
+		differs(before, after, ACC_STARTED_ON) || differs(before, after, ACC_TIME_ZONE);
+	change->restarts = differs(before, after, ACC_EDITION) &&
+		(change->from_edition == NULL || !has_new_name(change->from_edition));
+	if (change->from_edition &&
+		(change->restarts || change->redates || differs(before, after, ACC_CURRENCY) ||
+		 differs(before, after, ACC_SANDBOX)))
+		change->before = heap_modify_tuple_by_cols(ExecCopySlotHeapTuple(before),
+												   RelationGetDescr(trigger->tg_relation), 1,
+												   (int[]) {ACC_ACCOUNT},
+												   (Datum[]) {CStringGetTextDatum(change->account)},
+												   (bool[]) {false});
+	return change->restarts || change->redates || change->before || change->old_name;
+}
+
+static bool
+differs(TupleTableSlot *before, TupleTableSlot *after, int column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(before->tts_tupleDescriptor, column - 1);
+	bool		was_null;
+	bool		is_null;
+	Datum		was = slot_getattr(before, column, &was_null);
+	Datum		is = slot_getattr(after, column, &is_null);
+
+	if (was_null || is_null)
+		return was_null != is_null;
+	return !datum_image_eq(was, is, attribute->attbyval, attribute->attlen);
+}
+
+/* Accounts of an edition that gets another name have what they had. */
+static bool
+has_new_name(const char *edition)
+{
+	return call("SELECT pg_catalog.count(*) FROM mkt.edition WHERE edition OPERATOR(pg_catalog.=) $1",
+				1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(edition)}) == 0;
+}
+
+static int
+compare_changed(const void *a, const void *b)
+{
+	const Changed *left = a;
+	const Changed *right = b;
+
+	if (left->lock != right->lock)
+		return left->lock < right->lock ? -1 : 1;
+	return strcmp(left->account, right->account);
+}
+
+/* What accounts were charged and told goes with them. */
+static void
+rename_rows(const Changed *changed, int n)
+{
+	Datum	   *was = palloc(n * sizeof(Datum));
+	Datum	   *becomes = palloc(n * sizeof(Datum));
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+		if (changed[i].old_name)
+		{
+			was[count] = CStringGetTextDatum(changed[i].old_name);
+			becomes[count++] = CStringGetTextDatum(changed[i].account);
+		}
+	if (count > 0)
+		call("SELECT mkt.rename_accounts($1, $2)", 2, (Oid[]) {TEXTARRAYOID, TEXTARRAYOID},
+			 (Datum[]) {text_array(was, count), text_array(becomes, count)});
+}
+
+/*
+ * What was due before the change is renewed by what the account had; what is kept
+ * of it for its periods has that tier.
+ */
+static void
+renew_by(const Changed *change, TupleDesc desc)
+{
+	Watched		watched = {0};
+
+	if (change->before == NULL)
+		return;
+	read_watched(&watched, change->account);
+	if (!watched.is_watched || watched.known.renews_at > mkt_now())
+		return;
+	while (call("SELECT mkt.renew_tier($1)", 1, &desc->tdtypeid,
+				(Datum[]) {heap_copy_tuple_as_datum(change->before, desc)}) > 0)
+		CHECK_FOR_INTERRUPTS();
+	call("SELECT mkt.remember_renewal($1, $2)", 2, (Oid[]) {TEXTOID, TEXTOID},
+		 (Datum[]) {CStringGetTextDatum(change->old_name ? change->old_name : change->account),
+					CStringGetTextDatum(change->account)});
+}
+
+static void
+redate(const Changed *changed, int n)
+{
+	Datum	   *accounts = palloc(n * sizeof(Datum));
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+		if (changed[i].redates)
+			accounts[count++] = CStringGetTextDatum(changed[i].account);
+	if (count > 0)
+		call("SELECT mkt.redate_tier(a) FROM pg_catalog.unnest($1) AS a", 1, (Oid[]) {TEXTARRAYOID},
+			 (Datum[]) {text_array(accounts, count)});
+}
+
+/* One query for all, because planning takes longest. */
+static void
+start(const Changed *changed, int n)
+{
+	Datum	   *accounts = palloc(n * sizeof(Datum));
+	Datum	   *counts = palloc(n * sizeof(Datum));
+	Datum	   *editions = palloc0(n * sizeof(Datum));
+	bool	   *none = palloc(n * sizeof(bool));
+	Datum		values[4];
+	int			first = 1;
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int64		billable;
+		int64		total;
+
+		if (!changed[i].restarts)
+			continue;
+		mkt_count_now(changed[i].account, mkt_now(), &billable, &total, NULL);
+		accounts[count] = CStringGetTextDatum(changed[i].account);
+		counts[count] = Int64GetDatum(billable);
+		none[count] = changed[i].from_edition == NULL;
+		if (changed[i].from_edition)
+			editions[count] = CStringGetTextDatum(changed[i].from_edition);
+		count++;
+	}
+	if (count == 0)
+		return;
+	values[0] = text_array(accounts, count);
+	values[1] = PointerGetDatum(construct_array(counts, count, INT8OID, 8, FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[2] = PointerGetDatum(construct_md_array(editions, none, 1, &count, &first, TEXTOID,
+												   -1, false, TYPALIGN_INT));
+	values[3] = Int64GetDatum(NEAR);
+	call("SELECT mkt.start_tiers($1, $2, $3, $4)", 4,
+		 (Oid[]) {TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8OID}, values);
+}
+
+static Datum
+text_array(Datum *texts, int n)
+{
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static char *
-account_of(HeapTuple tuple, TupleDesc desc)
+text_in(TupleTableSlot *slot, int column)
 {
 	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
 
-	return TextDatumGetCString(heap_getattr(tuple, 1, desc, &isnull));
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 /*
@@ -493,8 +718,8 @@ mkt_watch_run(MktWork *work)
 static void
 spare_and_notify(void *arg)
 {
-	call("SELECT mkt.unwatch_far($1)", NULL, 1, (Datum[]) {Int64GetDatum(NEAR)});
-	call("SELECT mkt.notify_late()", NULL, 0, NULL);
+	call("SELECT mkt.unwatch_far($1)", 1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(NEAR)});
+	call("SELECT mkt.notify_late()", 0, NULL, NULL);
 }
 
 /* An account of accounts_due(). */
@@ -508,7 +733,7 @@ catch_up(void *arg)
 	lock_account(account);
 	renew(account);
 	mkt_count_now(account, mkt_now(), &billable, &total, NULL);
-	call("SELECT mkt.catch_up($1, $2, $3)", account, 3,
+	call("SELECT mkt.catch_up($1, $2, $3)", 3, (Oid[]) {TEXTOID, INT8OID, INT8OID},
 		 (Datum[]) {CStringGetTextDatum(account), Int64GetDatum(billable), Int64GetDatum(NEAR)});
 }
 

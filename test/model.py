@@ -196,6 +196,7 @@ class Settings(NamedTuple):
     started_on: Optional[date] = None
     time_zone: str = "UTC"
     edition: Optional[str] = None
+    count_deleted: bool = False
 
     def next_update(self, now):
         return next_update(self.commitment, self.started_on, self.time_zone,
@@ -236,6 +237,24 @@ class Contact(NamedTuple):
         if state == "M":
             return self._replace(status=MARKETING, flag=False, until=None)
         return self._replace(status=MARKETING, flag=True, until=until)
+
+
+class Deleted(NamedTuple):
+    """A contact of a table that is gone and still counts (T13)."""
+    table: str
+    account: object
+    until: datetime
+
+    def marketing_until(self):
+        return self.until
+
+
+def counts_until(old, settings, now):
+    """Until when a contact that is deleted counts, in an account with those
+    settings; None if it does not (T4, T13)."""
+    if not settings.count_deleted or old.marketing_until() <= now:
+        return None
+    return old.until or settings.next_update(now)
 
 
 def inserted(new, source, created_as, next_update):
@@ -324,6 +343,7 @@ class Event(NamedTuple):
     from_source: tuple
     moved: bool = False
     from_account: object = None
+    counts_until: Optional[datetime] = None
 
     def words(self):
         if self.was is None:
@@ -356,7 +376,7 @@ class Event(NamedTuple):
             or self.until in (None, FOREVER)
 
 
-def events(old, new, now, source):
+def events(old, new, now, source, counts_until=None):
     """What a statement of a session with that source did to a contact that was
     *old* and is *new*; None stands for no contact.  One whose instant has
     passed became non-marketing then, which is nobody's doing, and what the
@@ -378,7 +398,8 @@ def events(old, new, now, source):
         found.append(Event(
             here.key, here.account, was, until, now, now,
             (new.source_type, new.source_name) if new else source,
-            from_source, moved, there.account if moved else None))
+            from_source, moved, there.account if moved else None,
+            counts_until))
     return found
 
 

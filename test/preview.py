@@ -9,7 +9,12 @@ transaction.  The preview has to equal, to the contact and to the cent,
  - tier, price and currency in mkt.usage, right after the change and when the
    clock stands at the next update date.
 
-The accounts that a preview names have to be those of the contacts, and a
+Contacts are named by key, or chosen by a query, a filter or a saved filter. Some
+comparisons are of reviews: what is selected, while contacts change meanwhile, the
+summary, and what applying it yields.
+
+The accounts that a preview names have to be those of the contacts, and the
+one that the call names, and a
 preview must change nothing: it runs in a read-only transaction, too, and takes
 no transaction id.
 
@@ -32,6 +37,7 @@ sys.path[:] = [p for p in sys.path if os.path.abspath(p) != HERE]
 sys.dont_write_bytecode = True
 
 import argparse
+import json
 import random
 import uuid
 from collections import Counter, namedtuple
@@ -60,6 +66,12 @@ TABLES = [
           ["1", "2", "it's", "blåbær", ""], "account", True),
     Table("guest", "uuid", UUIDS, OWNERS + [None], "owner", False),
 ]
+Line = namedtuple("Line", "account next_update currency"
+                          " tier_before tier_after tier_after_update"
+                          " price_before price_after price_after_update"
+                          " billable_before billable_after"
+                          " billable_after_update non_marketing_before"
+                          " non_marketing_after non_marketing_after_update")
 ACCOUNTS = sorted({str(a) for t in TABLES for a in t.accounts
                    if a is not None})
 
@@ -105,7 +117,8 @@ FROM mkt.preview_{function}({arguments}) AS p
 """
 USAGE = """
 PREPARE usage (text[]) AS
-SELECT account, billable, tier, price, currency, next_update FROM mkt.usage
+SELECT account, billable, non_marketing, tier, price, currency, next_update
+FROM mkt.usage
 WHERE account = ANY ($1) OR account IS NULL
 """
 BILLABLE = """
@@ -121,6 +134,9 @@ SELECT {account}::text AS account, count(*) AS n,
        bool_or(marketing_until > mkt.next_update({account}::text)) AS behind
 FROM {table} WHERE {where} GROUP BY 1
 """
+
+LOW = json.dumps({"filterGroups": [{"filters": [{
+    "propertyName": "score", "operator": "IN", "values": [1, 3]}]}]})
 
 # What has to have come up, or the states were not random enough.
 EXPECTED = [
@@ -138,6 +154,10 @@ EXPECTED = [
     "a tier that rises at once", "a tier that stays at the update date",
     "a price that rises at once", "a price that changes at the update date",
     "an edition without a price", "an update date",
+    "chosen by query", "chosen by filter", "chosen by saved filter",
+    "a review", "a review that selects contacts",
+    "contacts that changed during a review",
+    "a review's contacts that are gone",
 ]
 
 
@@ -195,6 +215,11 @@ class Call:
         self.role = rng.choice(["superuser", "superuser", "clerk"])
         self.account = self.choose_account(rng)
         self.keys = self.choose_keys(rng, cases)
+        self.way = rng.choice(["keys"] * 6 + ["query", "filter",
+                                              "saved filter"])
+        if self.way != "keys":
+            self.keys = [key for key in self.keys if key is not None]
+            cases["chosen by " + self.way] += 1
         self.key_type = rng.choice(["text", self.table.key_type,
                                     self.table.key_type])
         cases["keys of another type"] += self.key_type == "text"
@@ -223,15 +248,33 @@ class Call:
         return keys
 
     def arguments(self):
-        keys = ", ".join(literal(key) for key in self.keys)
-        arguments = "'%s', ARRAY[%s]::%s[]" % (self.name, keys, self.key_type)
+        arguments = "'%s', %s" % (self.name, self.choice())
         if self.account is not None:
             arguments += ", account => " + literal(self.account)
         return arguments
 
+    def choice(self):
+        keys = "ARRAY[%s]::%s[]" % (", ".join(map(literal, self.keys)),
+                                    self.key_type)
+        if self.way == "query":
+            return "query => %s" % literal("SELECT unnest(%s)" % keys)
+        if self.way == "filter":
+            return "filter => " + self.filter()
+        if self.way == "saved filter":
+            return "saved_filter => 'low'"
+        return keys
+
+    def filter(self):
+        """JSON, as a literal."""
+        return literal(json.dumps({"filterGroups": [{"filters": [{
+            "propertyName": "id", "operator": "IN",
+            "values": [key if isinstance(key, int) else str(key)
+                       for key in self.keys]}]}]}))
+
     def where(self):
         keys = ", ".join(literal(key) for key in self.keys) or "NULL"
-        where = "id IN (%s)" % keys
+        where = "score IN (1, 3)" if self.way == "saved filter" \
+            else "id IN (%s)" % keys
         if self.account is not None:
             where += " AND %s = %s" % (self.account_sql() + "::text",
                                        literal(self.account))
@@ -290,6 +333,8 @@ class Run:
                 "account_column => '%s'" % table.account_column
                 if table.account_column
                 else "account => '%s'" % table.accounts[0]))
+            self.query("SELECT mkt.save_filter('%s.%s', NULL, 'low', %s)" % (
+                SCHEMA, table.name, literal(LOW)))
         self.query(USAGE)
         self.make_prices()
         for table in TABLES:
@@ -360,7 +405,7 @@ class Run:
                    rng.choice(["true", "false"])]
         return "(%s)" % ", ".join(values)
 
-    def change_account(self, account):
+    def change_account(self, account, editions=EDITIONS * 2 + [None]):
         rng = self.rng
         self.query("DELETE FROM mkt.account WHERE account = "
                    + literal(account))
@@ -370,7 +415,7 @@ class Run:
                    " started_on, time_zone, currency)"
                    " VALUES (%s, %s, '%s', '%s', '%s', '%s')"
                    % (literal(account),
-                      literal(rng.choice(EDITIONS * 2 + [None])),
+                      literal(rng.choice(editions)),
                       rng.choice(["annual", "monthly"]),
                       date(2024, 1, 31) + timedelta(rng.randrange(366)),
                       rng.choice(ZONES),
@@ -410,9 +455,10 @@ class Run:
         self.has_changed = True
 
     def change_behind_our_back(self):
-        """Another cycle without new instants, as a replica may get it."""
+        """Another cycle without new instants, as a replica may get it; the
+        tier that is kept needs an edition."""
         self.query("SET session_replication_role = replica")
-        self.change_account(self.rng.choice(ACCOUNTS))
+        self.change_account(self.rng.choice(ACCOUNTS), EDITIONS)
         self.query("SET session_replication_role = origin")
 
     def move_clock(self):
@@ -449,7 +495,10 @@ class Run:
                 self.disturb()
             self.cases["a transaction that had changed contacts"] += \
                 self.has_changed
-            self.compare(call)
+            if rng.random() < 0.06:
+                self.compare_review(call)
+            else:
+                self.compare(call)
         except (Mismatch, psycopg2.Error) as problem:
             raise Mismatch("%s\nseed %d, after %d, clock %s: %s\nlast:\n%s" % (
                 problem, self.seed, self.compared, self.now, call,
@@ -484,13 +533,78 @@ class Run:
         self.compare_report(preview, report)
         same(sorted(str(row.account) for row in preview
                     if row.next_update is not None),
-             sorted(str(row.account) for row in touched), "accounts")
+             sorted({str(row.account) for row in touched}
+                    | ({call.account} - {None})),
+             "accounts")
         if before is not False:
             self.compare_moment(call, preview, "before", before)
         self.compare_moment(call, preview, "after", self.usage(preview))
         self.compare_billable(call, preview)
         if self.rng.random() < 0.4:
             self.compare_update(call, preview)
+
+    def compare_review(self, call):
+        """The summary with what applying the review yields (W3, W4)."""
+        rng = self.rng
+        call.way = "filter"
+        call.keys = [key for key in call.keys if key is not None] \
+            or call.table.keys[:3]
+        call.account = str(rng.choice([account for account in
+                                       call.table.accounts
+                                       if account is not None]))
+        review = self.as_role(call, "SELECT mkt.open_review('%s', %s) AS n" % (
+            call.name, literal(call.account)))[0].n
+        proposed = self.as_role(call, "SELECT * FROM mkt.review_filter(%d, %s)"
+                                % (review, call.filter()))[0].proposed
+        same(proposed, self.query(
+            "SELECT count(*) AS n FROM %s WHERE %s AND marketing_until IS NULL"
+            " AND marketing_status = 'marketing'" % (
+                call.name, call.where().replace("score = 1", "score < 4"))
+        )[0].n, "contacts proposed")
+        self.change_selected(call)
+        summary = self.as_role(
+            call, "SELECT * FROM mkt.review_summary(%d)" % review)[0]
+        lines = [self.line(summary)]
+        self.compare_moment(call, lines, "before", self.usage(lines))
+        report = self.as_role(call, "SELECT * FROM mkt.apply_review(%d, %d)" % (
+            review, summary.changed))[0]
+        for column in ("changed", "already", "pending", "not_found"):
+            same(getattr(summary, column), getattr(report, column), column)
+        same(summary.selected, sum(report[1:]), "contacts selected")
+        same(summary.selected, proposed, "contacts selected")
+        self.cases["a review"] += 1
+        self.cases["a review that selects contacts"] += summary.selected > 0
+        self.cases["contacts that changed during a review"] += \
+            summary.already + summary.pending > 0
+        self.cases["a review's contacts that are gone"] += \
+            summary.not_found > 0
+        self.compare_moment(call, lines, "after", self.usage(lines))
+        self.compare_billable(call, lines)
+        if rng.random() < 0.4:
+            self.compare_update(call, lines)
+
+    def change_selected(self, call):
+        """Something happens to contacts while a review of them is open."""
+        rng = self.rng
+        if rng.random() < 0.5:
+            self.disturb()
+        one = "id = %s" % literal(rng.choice(call.keys))
+        if rng.random() < 0.4:
+            self.query("UPDATE %s SET marketing_status = 'non_marketing'"
+                       " WHERE %s" % (call.name, one))
+        elif rng.random() < 0.4:
+            self.query("DELETE FROM %s WHERE %s" % (call.name, one))
+
+    @staticmethod
+    def line(summary):
+        """A summary as a row of a preview: now as before."""
+        return Line(summary.account, summary.next_update, summary.currency,
+                    summary.tier, summary.tier, summary.tier_after_update,
+                    summary.price, summary.price, summary.price_after_update,
+                    summary.billable, summary.billable,
+                    summary.billable_after_update, summary.non_marketing,
+                    summary.non_marketing,
+                    summary.non_marketing_after_update)
 
     def ask(self, call):
         """The preview's rows; getting them leaves no trace."""
@@ -569,9 +683,15 @@ class Run:
             if call.role == "clerk" and self.shows_part(row.account):
                 self.cases["a count that is not shown whole"] += 1
                 same(shown[:3], (None, None, None), "hidden tier and price")
+                same(getattr(row, "non_marketing_" + moment, None), None,
+                     "hidden non-marketing contacts")
                 continue
             same(shown, real, "tier, price, currency and count %s of %s"
                  % (moment, row.account))
+            if isinstance(row, Line):
+                same(getattr(row, "non_marketing_" + moment),
+                     account.non_marketing if account else 0,
+                     "non-marketing contacts %s" % moment)
             if moment != "after_update" and account:
                 same(row.next_update, account.next_update, "next update")
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import accounts
 import apply
 import attach
 import billable
@@ -25,7 +26,7 @@ import unrelated
 import workflows
 
 BENCHMARKS = {"unrelated": unrelated, "one_account": one_account, "bulk": bulk, "billable": billable, "apply": apply,
-              "history": history, "attach": attach, "workflows": workflows}
+              "history": history, "accounts": accounts, "attach": attach, "workflows": workflows}
 
 
 class Bench:

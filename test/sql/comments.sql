@@ -26,6 +26,7 @@ WHERE attrelid IN ('mkt.account'::regclass, 'mkt.usage'::regclass, 'mkt.attachme
                    'mkt.edition'::regclass, 'mkt.increment'::regclass, 'mkt.currency'::regclass, 'mkt.price'::regclass,
                    'mkt.price_band'::regclass, 'mkt.threshold'::regclass, 'mkt.tariff'::regclass,
                    'mkt.filter'::regclass, 'mkt.list'::regclass, 'mkt.list_member'::regclass,
+                   'mkt.review'::regclass, 'mkt.review_step'::regclass, 'mkt.review_contact'::regclass,
                    'mkt.import'::regclass, 'mkt.import_problem'::regclass, 'mkt.hubspot_source'::regclass, 'mkt.parked'::regclass, 'mkt.account_tier'::regclass, 'mkt.tier_change'::regclass, 'mkt.notice'::regclass,
                    'mkt.downgrade_request'::regclass, 'mkt.shipping'::regclass, 'mkt.preview'::regclass)
   AND attnum > 0 AND col_description(attrelid, attnum) IS NULL

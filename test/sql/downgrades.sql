@@ -122,6 +122,31 @@ SELECT round(5 * 20 / 30.0, 2) AS april;
 SELECT percent, period_ends_at, at, billable, tier FROM mkt.notice ORDER BY at, percent;
 SELECT * FROM tier;
 
+-- Late renewals of accounts with contacts in a table without a history go by what is there now, in that table only.
+DELETE FROM mkt.account;
+DELETE FROM mkt.tier_change;
+DELETE FROM contact;
+SET mktcontacts.clock = '2026-03-10 12:00+00';
+CREATE TABLE guest (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('guest', account_column => 'account');
+SELECT mkt.set_history('guest', enabled => false);
+INSERT INTO mkt.account (account, edition, commitment, started_on) VALUES ('known', 'ten', 'monthly', '2026-01-31'), ('half known', 'ten', 'monthly', '2026-01-31');
+CALL add(15, 'known');
+CALL add(15, 'half known');
+INSERT INTO guest SELECT i, 'half known', 'marketing' FROM generate_series(1, 9) AS i;
+SELECT mkt.request_downgrade('known', 10), mkt.request_downgrade('half known', 10);
+CALL remove(10, 'known');
+CALL remove(15, 'half known');
+SET mktcontacts.clock = '2026-04-10 12:00+00';
+CALL add(4, 'known');
+DELETE FROM guest WHERE id > 7;
+CALL add(2, 'half known');
+SELECT * FROM change WHERE reason = 'renewed';
+DELETE FROM mkt.account;
+DELETE FROM mkt.tier_change;
+SELECT mkt.detach('guest');
+DROP TABLE guest;
+
 -- A change of dates takes the request along; another edition has other tiers.
 DELETE FROM mkt.account;
 DELETE FROM mkt.tier_change;

@@ -90,6 +90,11 @@ INSERT INTO mkt.increment (edition, valid_from, included, increment) VALUES ('te
 SET LOCAL mktcontacts.clock = '2029-03-10 12:00+00';
 SELECT f.* FROM mkt.forecast('clamped', 4) AS f;
 SELECT f.* FROM mkt.forecast('annual', 4) AS f;
+UPDATE mkt.increment SET included = 25 WHERE edition = 'ten' AND valid_from = '2029-06-01';
+SELECT f.* FROM mkt.account AS a, mkt.forecast(a.account, 4) AS f WHERE a.account IN ('clamped', 'annual') AND update_at > '2029-06-01' ORDER BY a.account, 1;
+SET LOCAL mktcontacts.clock = '2029-07-02 12:00+00';
+CALL mkt.run();
+SELECT account, billable, tier, price FROM mkt.usage WHERE account IN ('clamped', 'annual') ORDER BY account;
 ROLLBACK;
 
 -- With what the own transaction did, from one snapshot, and on what an account would pay.

@@ -101,8 +101,17 @@ INSERT INTO parted VALUES (1, 'q', 'marketing'), (2, 'q', 'marketing'), (3, 'qp'
 UPDATE parted SET id = id + 200;
 SELECT id, account, marketing_status FROM parted ORDER BY id;
 
+-- It has one already when it arrives, also where the account, as after a restored dump, has no row to lock before.
+INSERT INTO parted VALUES (6, 'q', 'non_marketing'), (7, 'qp', 'non_marketing');
+DELETE FROM parted WHERE id IN (201, 203);
+DELETE FROM mkt.limited_account;
+UPDATE parted SET id = id + 200, marketing_status = 'marketing' WHERE id < 100;
+SELECT id, account, marketing_status FROM parted ORDER BY id;
+SELECT account FROM mkt.limited_account ORDER BY account;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp');
 DROP SCHEMA maximum CASCADE;
 SELECT count(*) FROM mkt.parked_contact;
+SELECT count(*) FROM mkt.limited_account;

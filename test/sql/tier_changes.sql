@@ -193,6 +193,43 @@ SET mktcontacts.clock = '2026-04-10 12:00+00';
 CALL add(20, 't');
 SELECT * FROM notice WHERE at > '2026-04-01';
 
+-- Thresholds that come and go by their dates, in the account's zone: who adds a contact then finds them, near or far from any boundary,
+-- and so does mkt.run(). Midnight of 1 November 2026 comes twice in Havana.
+CALL forget();
+SET mktcontacts.clock = '2026-10-10 12:00+00';
+UPDATE mkt.threshold SET valid_to = '2026-11-01' WHERE percent = 75;
+INSERT INTO mkt.threshold (percent, valid_from, valid_to) VALUES (60, '2026-11-01', '2026-11-03'), (20, '2026-11-01', NULL);
+INSERT INTO mkt.account (account, edition, started_on, time_zone) VALUES
+	('utc', 'hundreds', '2024-06-20', 'UTC'), ('cuba', 'hundreds', '2024-06-20', 'America/Havana'), ('asleep', 'hundreds', '2024-06-20', 'UTC'),
+	('big', 'enterprise', '2024-06-20', 'UTC');
+CALL add(55, 'utc');
+CALL add(55, 'cuba');
+CALL add(55, 'asleep');
+CALL add(1990, 'big');
+SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
+SET mktcontacts.clock = '2026-11-01 03:59:59+00';
+CALL add(6, 'cuba');
+CALL add(6, 'utc');
+CALL add(20, 'big');
+SELECT account, percent, billable, at FROM notice;
+SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
+CALL remove(2, 'cuba');
+SET mktcontacts.clock = '2026-11-01 04:00+00';
+CALL add(1, 'cuba');
+SELECT account, percent, billable, at FROM notice WHERE account = 'cuba';
+SET mktcontacts.clock = '2026-11-02 12:00+00';
+CALL mkt.run();
+SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
+SET mktcontacts.clock = '2026-11-03 05:00+00';
+CALL add(1, 'cuba');
+CALL add(20, 'asleep');
+CALL add(15, 'asleep');
+SELECT account, percent, billable, at FROM notice WHERE at > '2026-11-02';
+SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
+DELETE FROM mkt.threshold WHERE percent IN (20, 60);
+UPDATE mkt.threshold SET valid_to = NULL WHERE percent = 75;
+SET mktcontacts.clock = '2026-04-10 12:00+00';
+
 -- What is charged: by the days that are left of the term, this one included, once rounded (B5, B6).
 CALL forget();
 INSERT INTO mkt.account (account, edition, commitment, started_on, time_zone, currency, sandbox) VALUES
@@ -214,7 +251,7 @@ SELECT account, days, of_days, from_price, to_price, currency, charge, sandbox F
 SELECT round(2 * 7.77 * 12 * 71 / 365, 2) AS annual, round(2 * 7.77 * 12 * 365 / 365, 2) AS first_day, round(2 * 7.77 * 12 * 1 / 365, 2) AS last_day,
 	round(2 * 7.77 * 12 * 324 / 365, 2) AS leap, round(2 * 7.77 * 20 / 30, 2) AS monthly, round(2 * 7.77 * 5 / 31, 2) AS monthly_2,
 	round(2 * 777 * 12 * 71 / 365.0) AS yen;
-SELECT account, price, tier FROM mkt.usage WHERE account IN ('sandbox', 'no price', 'annual');
+SELECT account, price, tier FROM mkt.usage WHERE account IN ('sandbox', 'no price', 'annual') ORDER BY account;
 -- A term with 29 February, and clamped ones.
 SELECT t.* FROM unnest(ARRAY['2027-02-27', '2027-02-28', '2028-02-28', '2028-02-29', '2029-02-27', '2029-02-28']::timestamptz[]) AS at,
 	mkt.term('annual', '2024-02-29', 'UTC', at) AS t;
@@ -258,9 +295,21 @@ UPDATE mkt.account SET started_on = '2025-01-31' WHERE account = 'e';
 SELECT renews_at FROM tier;
 UPDATE mkt.account SET commitment = 'monthly', time_zone = 'Europe/Oslo' WHERE account = 'e';
 SELECT renews_at FROM tier;
--- Another name.
-UPDATE mkt.account SET account = 'E' WHERE account = 'e';
+-- Another name: what was charged and told goes along, and no notice is given twice for that.
+UPDATE mkt.account SET account = 'E', currency = 'JPY' WHERE account = 'e';
 SELECT account, tier FROM tier;
+SELECT account, reason, to_tier, currency FROM change;
+SELECT account, percent, billable FROM notice;
+UPDATE contact SET account = 'E' WHERE account = 'e';
+CALL remove(310, 'E');
+CALL add(310, 'E');
+INSERT INTO mkt.notice SELECT 'F', percent / 1.5, period_ends_at, at, 1, 1 FROM mkt.notice WHERE account = 'E' AND percent IN (75, 98);
+INSERT INTO mkt.notice SELECT 'F', percent, period_ends_at, at, 1, 1 FROM mkt.notice WHERE account = 'E' AND percent IN (75, 98);
+INSERT INTO mkt.account (account, edition) VALUES ('e', 'ten');
+UPDATE mkt.account SET account = CASE account WHEN 'E' THEN 'F' ELSE 'g' END, maximum = 1000;
+SELECT account, tier FROM tier;
+SELECT account, reason, to_tier FROM change;
+SELECT account, percent::numeric(4,1), billable FROM notice;
 
 -- No edition, no tier; contacts of no account; whoever writes needs no right on any of it.
 CALL forget();

@@ -1,5 +1,5 @@
 # A dump of every kind, restored into a new database with nothing but pg_restore or psql, goes on where it was: with its
-# settings and tools, counts and history, and batches that can be taken back.
+# settings and tools, counts and history, batches that can be taken back, and reviews that are open.
 
 use strict;
 use warnings;
@@ -67,6 +67,7 @@ SELECT mkt.attach('late', account => 'l', already_marketing => 'label = ''1''');
 COMMIT;
 INSERT INTO mkt.account (account, edition, commitment, started_on, time_zone)
 VALUES ('1', 'starter', 'monthly', '2025-01-15', 'Europe/Oslo'), ('north', NULL, 'annual', '2024-03-20', 'UTC');
+INSERT INTO mkt.account (account, count_deleted) VALUES ('south', true), ('all & one', true);
 INSERT INTO "Crm"."Contact" SELECT i, nullif(i % 4, 3), 'x', 'marketing', i % 3 = 0 FROM generate_series(1, 40) AS i;
 UPDATE "Crm"."Contact" SET marketing_status = 'marketing', marketing_until_next_update = false WHERE id = 3;
 INSERT INTO a_parted SELECT i, 'north', 'marketing', i % 2 = 0 FROM generate_series(1, 10) AS i;
@@ -90,11 +91,15 @@ SET mktcontacts.batch = 'spring';
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing', marketing_source_type = 'a bot' WHERE id IN (4, 5, 7, 8);
 UPDATE north SET marketing_status = 'marketing', marketing_until_next_update = false;
 DELETE FROM "Crm"."Contact" WHERE id = 40;
+DELETE FROM south WHERE id = 1;
 RESET mktcontacts.batch;
 SET mktcontacts.clock = '2026-03-12 12:00+00';
 SELECT mkt.fold_counts('mkt."Crm_Contact_count"');
 TRUNCATE z_whole;
 INSERT INTO z_whole VALUES ('00000000-0000-0000-0000-000000000001', 'marketing', true);
+SELECT mkt.open_review('"Crm"."Contact"', '1'), mkt.open_review('"Crm"."Contact"', '2'), mkt.open_review('a_parted', 'south');
+SELECT mkt.review_filter(1, 'labelled'), mkt.review_unengaged(1), mkt.review_list(1, 'fair', false), mkt.review_filter(2, 'labelled');
+SELECT mkt.apply_review(2), mkt.abandon_review(3);
 SQL
 }
 
@@ -126,6 +131,10 @@ SELECT * FROM mkt.list ORDER BY list;
 SELECT * FROM mkt.list_member ORDER BY list, key;
 SELECT mkt.filter_keys('"Crm"."Contact"', '1', 'early') AS key ORDER BY key;
 SELECT mkt.list_keys('"Crm"."Contact"', '1', 'fair') AS key ORDER BY key;
+SELECT * FROM mkt.review ORDER BY review;
+SELECT * FROM mkt.review_step ORDER BY review, step;
+SELECT * FROM mkt.review_contact ORDER BY review, step, key;
+SELECT * FROM mkt.review_summary(1);
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname LIKE 'mkt%' ORDER BY tgrelid::regclass::text, tgname;
 SQL
 }
@@ -135,7 +144,7 @@ sub takes_back
 {
 	my ($db) = @_;
 
-	is(query(<<'SQL', $db), "1|t\n4|1|0\n5|0|0\n5|user|t\nmarketing|non_marketing|non_marketing\nMK009", "$db: old batches, tools and history go on");
+	is(query(<<'SQL', $db), "1|t\n4|1|0\n5|0|0\n6|user|t\nmarketing|non_marketing|non_marketing\nMK009", "$db: old batches, tools and history go on");
 SET mktcontacts.clock = '2026-03-12 12:00+00';
 SET mktcontacts.batch = 'spring';
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing', marketing_source_type = 'a bot' WHERE id = 9;
@@ -151,6 +160,13 @@ DO $$ BEGIN DELETE FROM mkt.tool WHERE tool = 'fax'; DELETE FROM mkt.tool WHERE 
 SELECT current_setting('test.refused');
 SQL
 	is(verify('2026-03-12 12:00+00', $db), '', "$db: exactly");
+	is(query(<<'SQL', $db), "t\n0|6\n4", "$db: a review goes on, one that was applied is undone, and a new one has a new number");
+SET mktcontacts.clock = '2026-03-12 12:00+00';
+SELECT s.changed > 4 AND s.changed = a.changed FROM mkt.review_summary(1) AS s, mkt.apply_review(1) AS a;
+SELECT changed_since + gone + too_late, restored FROM mkt.review AS r, mkt.undo(r.batch) WHERE r.review = 2;
+SELECT mkt.open_review('"Crm"."Contact"', '2');
+SQL
+	is(verify('2026-03-12 12:00+00', $db), '', "$db: exactly again");
 }
 
 # The first statements after the restore, on every path that counts.
@@ -158,7 +174,7 @@ sub works
 {
 	my ($db) = @_;
 
-	is($node->safe_psql($db, <<'SQL'), "1|0|0|1\n2|0\n10|10", "$db: contacts change and count as ever");
+	is($node->safe_psql($db, <<'SQL'), "1|0|0|1\n2|0\n10|10|2", "$db: contacts change and count as ever");
 INSERT INTO "Crm"."Contact" (id, account_id, marketing_status) VALUES (100, 9, 'marketing'), (101, 9, 'marketing');
 SELECT changed, already, pending, not_found FROM mkt.set_non_marketing('"Crm"."Contact"', ARRAY[100, 999]);
 UPDATE "Crm"."Contact" SET marketing_status = 'non_marketing' WHERE id = 101;
@@ -166,7 +182,8 @@ SELECT mkt.billable('9'), mkt.billable('9', '2026-04-01');
 UPDATE south SET marketing_status = 'non_marketing';
 DELETE FROM north WHERE id > 5;
 UPDATE a_parted SET region = 'north' WHERE region = 'south' AND id > 5;
-SELECT mkt.billable('north'), (SELECT count(*) FROM a_parted WHERE region = 'north');
+DELETE FROM south WHERE id = 2;
+SELECT mkt.billable('north'), (SELECT count(*) FROM a_parted WHERE region = 'north'), (SELECT deleted FROM mkt.usage WHERE account = 'south');
 SQL
 	is(verify(undef, $db), '', "$db: exactly");
 	is($node->safe_psql($db, <<'SQL'), 't', "$db: a new list has a new number");

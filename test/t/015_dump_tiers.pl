@@ -1,6 +1,6 @@
 # Dumped and restored, and once more: shipped rows are as their users changed, deleted or replaced them; accounts have the tiers
-# that they have committed to, and go on crossing from there. Large tables refer to small ones, which several sessions at once
-# bring in any order.
+# that they have committed to, and go on crossing from there; closed periods are as they were, and more are closed after them.
+# Large tables refer to small ones, which several sessions at once bring in any order.
 
 use strict;
 use warnings;
@@ -33,10 +33,12 @@ INSERT INTO mkt.edition (edition) VALUES ('ten');
 INSERT INTO mkt.increment (edition, included, increment) VALUES ('ten', 10, 10);
 INSERT INTO mkt.price (edition, currency, base, per_increment) VALUES ('ten', 'EUR', 10, 5);
 INSERT INTO mkt.price (edition, currency, valid_from, base, per_increment) VALUES ('starter', 'USD', '2026-02-01', 20, 20);
+SET mktcontacts.clock = '2026-01-20 12:00+00';
 INSERT INTO mkt.edition (edition) SELECT 'e' || i FROM generate_series(1, 100) AS i;
 INSERT INTO mkt.increment (edition, included, increment) SELECT edition, 10, 10 FROM mkt.edition WHERE edition ~ '^e\d';
 INSERT INTO mkt.price (edition, currency, base, per_increment) SELECT edition, 'NOK', 10, 10 FROM mkt.edition WHERE edition ~ '^e\d';
-INSERT INTO mkt.account (account, edition, started_on) SELECT 'c' || i, 'e' || i % 100 + 1, '2020-01-01' FROM generate_series(1, 500) AS i;
+INSERT INTO mkt.account (account, edition, started_on, currency) SELECT 'c' || i, 'e' || i % 100 + 1, '2020-01-01', 'NOK' FROM generate_series(1, 500) AS i;
+SET mktcontacts.clock = '2026-03-10 12:00+00';
 INSERT INTO mkt.tool (tool, created_as) SELECT 't' || i, 'marketing' FROM generate_series(1, 100) AS i;
 INSERT INTO mkt.tool_setting (account, tool, created_as) SELECT 'c' || i, 't' || i % 100 + 1, 'non_marketing' FROM generate_series(1, 500) AS i;
 
@@ -55,6 +57,8 @@ BEGIN;
 INSERT INTO contact VALUES (108, 'grows', 'marketing');
 PREPARE TRANSACTION 'p';
 COMMIT PREPARED 'p';
+CALL mkt.run();
+UPDATE mkt.account SET currency = 'USD' WHERE account = 'monthly';
 SQL
 my $before = state('source');
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
@@ -78,7 +82,7 @@ for my $kind (sort keys %way)
 		$node->command_ok([ @{$save}, $from ], "$db: dumped");
 		query("CREATE DATABASE $db");
 		$node->command_ok([ @{$restore}, $db ], "$db: restored");
-		is(state($db), $before, "$db: prices, tools, tiers, notices and requests are the same");
+		is(state($db), $before, "$db: prices, tools, tiers, notices, requests and periods are the same");
 		$from = $db;
 	}
 	goes_on($from);
@@ -106,6 +110,9 @@ SELECT * FROM mkt.notice ORDER BY account, percent;
 SELECT * FROM mkt.downgrade_request ORDER BY 1;
 SELECT string_agg(tool::text, ' ' ORDER BY tool) FROM mkt.tool;
 SELECT md5(string_agg(tool_setting::text, ' ' ORDER BY account, tool)) FROM mkt.tool_setting;
+SELECT * FROM mkt.period ORDER BY account, ends_at;
+SELECT * FROM mkt.period_line ORDER BY account, ends_at, line;
+SELECT * FROM mkt.past_account ORDER BY account;
 SELECT w FROM mkt.shipping, jsonb_array_elements(withdrawn) AS w ORDER BY w;
 SELECT account, billable, tier, tier_used, price, next_renewal FROM mkt.usage ORDER BY 1;
 SELECT account, tier FROM mkt.account, mkt.forecast(account, 5) WHERE edition IN ('ten', 'starter') ORDER BY account, update_at;
@@ -134,6 +141,8 @@ SET mktcontacts.clock = '2026-07-12 12:00+00';
 CALL mkt.run();
 SELECT from_tier, to_tier, at FROM mkt.tier_change WHERE account = 'fell' AND reason = 'renewed';
 SELECT account, tier FROM mkt.account_tier WHERE account !~ '^c\d' ORDER BY 1;
+SELECT account, ends_on, opening, closing, tier, currency, charge FROM mkt.period WHERE account IN ('grows', 'monthly') ORDER BY 1, 2;
+SELECT count(*), sum(charge), count(*) FILTER (WHERE note IS NOT NULL) FROM mkt.period WHERE account ~ '^c\d';
 UPDATE mkt.price SET base = 42 WHERE shipped AND edition = 'professional' AND currency = 'USD';
 DELETE FROM mkt.price WHERE shipped;
 SELECT * FROM mkt.verify();
@@ -151,6 +160,16 @@ fell|20
 grows|20
 monthly|1000
 new|10
+grows|2026-04-01|0|11|20|EUR|23.54
+grows|2026-05-01|11|11|20|EUR|10.00
+grows|2026-06-01|11|11|20|EUR|10.00
+grows|2026-06-20|11|11|20|EUR|6.33
+grows|2026-07-01|11|11|20|EUR|5.50
+monthly|2026-04-01|0|0|1000|USD|14.19
+monthly|2026-05-01|0|0|1000|USD|20.00
+monthly|2026-06-01|0|0|1000|USD|20.00
+monthly|2026-07-01|0|0|1000|USD|20.00
+3000|26935.00|0
 EXPECTED
 	return;
 }

@@ -91,5 +91,36 @@ is(query("SELECT count(*) FROM mkt.parked AS p JOIN contact AS c ON c.id::text =
 is(query('SELECT count(*) FROM mkt.verify()'), '0', 'the counts are exact');
 is(query('SELECT count(*) FROM pg_prepared_xacts'), '0', 'no transaction is left');
 
+# One transaction may touch far more accounts than the lock table has room for, and waits for nobody who touches others,
+# in whatever order; who touches one of them waits until it has ended, and finds it full.
+query(<<'SQL');
+INSERT INTO mkt.account (account, maximum) SELECT 'many ' || i, 1 FROM generate_series(1, 40000) AS i;
+SET statement_timeout = '20s';
+BEGIN;
+INSERT INTO guest (account, marketing_status) SELECT 'many ' || i, 'marketing' FROM generate_series(1, 20000) AS i;
+PREPARE TRANSACTION 'first half';
+SQL
+query(<<'SQL');
+SET lock_timeout = '1s';
+BEGIN;
+INSERT INTO guest (account, marketing_status) SELECT 'many ' || i, 'marketing' FROM generate_series(40000, 20001, -1) AS i;
+COMMIT;
+SQL
+my $one_more = q{INSERT INTO guest (account, marketing_status) VALUES ('many 777', 'marketing')};
+for my $when ('while it is prepared', 'after a crash')
+{
+	my ($status, $output, $error) = $node->psql('postgres', "SET lock_timeout = '200ms'; $one_more");
+	like($error, qr/lock timeout/, "who touches an account of a large transaction waits, $when");
+	kill_server() if $when eq 'while it is prepared';
+	$node->start if $when eq 'while it is prepared';
+}
+query("COMMIT PREPARED 'first half'");
+my ($status, $output, $error) = $node->psql('postgres', $one_more);
+like($error, qr/may not have more than 1 marketing/, 'and finds it full');
+is(query(q{SELECT count(*), min(billable), max(billable) FROM mkt.usage WHERE account LIKE 'many %'}), '40000|1|1', 'of many accounts none went over');
+query(q{DELETE FROM mkt.account WHERE account LIKE 'many %'});
+is(query(q{SELECT count(*) FROM mkt.limited_account WHERE account LIKE 'many %'}), '0', 'and none is remembered that has no maximum');
+is(query('SELECT count(*) FROM mkt.verify()'), '0', 'the counts are exact');
+
 $node->stop;
 done_testing();

@@ -141,13 +141,9 @@ query('CALL mkt.run()');
 check_accounts('b');
 $asked .= "SELECT 'end';\n\\q\n";
 $listener->finish;
-my @payloads = sort map { /with payload "(.*)" received/ } split(/\n/, $heard);
-is_deeply(
-	\@payloads,
-	[ sort split(/\n/, query(<<'SQL')) ],
-SELECT row_to_json(n) FROM (SELECT account, percent, period_ends_at, at, billable, tier FROM mkt.notice WHERE account LIKE 'b%') AS n
-SQL
-	'who listens hears of each notice once');
+my $notifications = () = $heard =~ /^Asynchronous notification "mktcontacts" received/mg;
+is($notifications, query("SELECT count(DISTINCT xmin::text) FROM mkt.notice WHERE account LIKE 'b%'"), 'who listens hears of each transaction that left notices');
+unlike($heard, qr/payload|[ab]\d/, 'and not whose they are');
 
 my $log = slurp_file($node->logfile);
 unlike($log, qr/deadlock detected/, 'there was no deadlock');

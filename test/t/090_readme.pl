@@ -257,7 +257,7 @@ SQL
 		WHERE attnum > 0 AND (attrelid = 'contact'::regclass AND attname LIKE 'marketing%'
 		   OR relnamespace = 'mkt'::regnamespace AND relname IN ('account', 'usage', 'apply_progress', 'batch',
 		      'attachment', 'difference', 'tool', 'tool_setting', 'tool_use', 'source_usage', 'unreachable', 'unreachable_contact',
-		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member',
+		      'outcome', 'edition', 'increment', 'price', 'price_band', 'currency', 'threshold', 'tariff', 'filter', 'list', 'list_member', 'review', 'review_step', 'review_contact',
 		      'import', 'import_problem', 'hubspot_source', 'parked', 'hubspot_row', 'hubspot_difference', 'contact_count', 'contact_count_history',
 		      'public_contact_history'))}));
 	mentions($text, 'column of a result', $server->safe_psql('postgres', q{

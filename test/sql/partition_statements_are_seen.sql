@@ -1,0 +1,62 @@
+-- A statement on a partition itself, which has no trigger at its end, is seen at once by all that tell of it.
+
+SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS mktcontacts; RESET client_min_messages;
+SET timezone = 'UTC'; SET datestyle = ISO; SET mktcontacts.clock = '2026-03-10 12:00+00';
+CREATE SCHEMA unseen;
+SET search_path = unseen;
+CREATE TABLE contact (account text, id integer, PRIMARY KEY (account, id)) PARTITION BY LIST (account);
+CREATE TABLE part_a PARTITION OF contact FOR VALUES IN ('a');
+SELECT mkt.attach('contact', account_column => 'account');
+INSERT INTO contact SELECT 'a', i, 'marketing' FROM generate_series(1, 6) AS i;
+
+-- Each asks as often as it likes in one statement, and the first that asks hides nothing from the next.
+BEGIN;
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id = 1;
+SELECT count(*), (SELECT count(*) FROM mkt.history('contact', 1, 'a')) AS again,
+	(SELECT explanation FROM mkt.explain('contact', 1, 'a')) FROM mkt.history('contact', 1, 'a');
+SET LOCAL mktcontacts.clock = '2026-03-11 12:00+00';
+DELETE FROM part_a WHERE id = 2;
+SET LOCAL mktcontacts.clock = '2026-03-12 12:00+00';
+SELECT mkt.status_at('contact', 2, '2026-03-10 12:00+00', 'a') AS before,
+	mkt.status_at('contact', 2, '2026-03-11 12:00+00', 'a') AS gone, mkt.status_at('contact', 1, '2026-03-11 12:00+00', 'a');
+COMMIT;
+
+-- mkt.batch counts what is not written yet, once, with the source and the instant of then.
+BEGIN;
+SET LOCAL mktcontacts.batch = 'spring';
+SET LOCAL mktcontacts.source_type = 'user';
+SET LOCAL mktcontacts.source_name = 'ann';
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id IN (3, 4);
+SET LOCAL mktcontacts.source_type = 'workflow';
+SET LOCAL mktcontacts.source_name = '';
+SET LOCAL mktcontacts.clock = '2026-03-11 12:00+00';
+SELECT label, changed, source_type, source_name, set_at FROM mkt.batch;
+SAVEPOINT s;
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id = 5;
+SELECT label, changed, source_type, source_name FROM mkt.batch;
+ROLLBACK TO s;
+SELECT label, changed, source_type FROM mkt.batch;
+SELECT count(*) FROM mkt.history('contact', 3, 'a');
+SELECT label, changed, source_type FROM mkt.batch;
+RESET mktcontacts.batch;
+SET LOCAL mktcontacts.source_type = 'api';
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id = 6;
+COMMIT;
+SELECT label, changed, already, pending, source_type, source_name, set_at FROM mkt.batch;
+
+-- An undo sees them, and its own batch counts what it has changed, not what it leaves.
+BEGIN;
+SET LOCAL mktcontacts.batch = 'summer';
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id = 5;
+INSERT INTO part_a VALUES ('a', 7, 'marketing'), ('a', 8, 'marketing'), ('a', 9, 'marketing');
+UPDATE part_a SET marketing_status = 'non_marketing' WHERE id = 8;
+RESET mktcontacts.batch;
+SELECT restored, u.pending, changed_since, gone FROM mkt.batch AS b CROSS JOIN mkt.undo(b.batch) AS u WHERE label = 'summer';
+SELECT changed, already, pending FROM mkt.batch WHERE action LIKE 'undo%';
+COMMIT;
+SELECT changed, already, pending FROM mkt.batch ORDER BY batch;
+
+SELECT * FROM mkt.verify();
+SET client_min_messages = warning;
+DROP SCHEMA unseen CASCADE;
+DELETE FROM mkt.batch_report;
