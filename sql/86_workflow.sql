@@ -87,7 +87,7 @@ COMMENT ON TABLE mkt.workflow_attempt IS 'The attempts of workflows (K3): the ac
 COMMENT ON COLUMN mkt.workflow_attempt.workflow IS 'The workflow.';
 COMMENT ON COLUMN mkt.workflow_attempt.at IS 'When, by mkt.now().';
 COMMENT ON COLUMN mkt.workflow_attempt.key IS 'The key of the contact; null: several, or the condition.';
-COMMENT ON COLUMN mkt.workflow_attempt.contacts IS 'How many contacts it was about; 0: the condition.';
+COMMENT ON COLUMN mkt.workflow_attempt.contacts IS 'On how many contacts it acted, or tried to; 0: the condition. When it fails for several, fewer are tried.';
 COMMENT ON COLUMN mkt.workflow_attempt.sqlstate IS 'How it failed; 00000: it succeeded.';
 COMMENT ON COLUMN mkt.workflow_attempt.reason IS 'The message of the failure.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.workflow_attempt', '');
@@ -113,7 +113,7 @@ CREATE TABLE mkt.workflow_allowance (
 REVOKE ALL ON mkt.workflow_allowance FROM PUBLIC;
 COMMENT ON TABLE mkt.workflow_allowance IS 'How many contacts the workflows of accounts with actions_per_second could act on, when they did so last.';
 
-CREATE VIEW mkt.workflow_usage AS
+CREATE VIEW mkt.workflow_usage WITH (security_invoker = true) AS
 SELECT w.workflow, w.contacts, w.account, w.name, w.state, w.held_because,
 	count(*) FILTER (WHERE e.state <> 'passed_over') AS enrolled,
 	count(*) FILTER (WHERE e.state = 'changed') AS changed,
@@ -145,6 +145,22 @@ COMMENT ON COLUMN mkt.workflow_usage.unenrolled IS 'Those that were gone.';
 COMMENT ON COLUMN mkt.workflow_usage.waiting IS 'Those that wait for the action.';
 COMMENT ON COLUMN mkt.workflow_usage.retrying IS 'Of these, those for which it has failed before.';
 COMMENT ON COLUMN mkt.workflow_usage.next_attempt_at IS 'When the first of these is tried.';
+
+ALTER TABLE mkt.workflow ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.enrollment ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.workflow_attempt ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.workflow_notice ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON mkt.workflow FOR SELECT USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+	WHERE r.rolname OPERATOR(pg_catalog.=) owner AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+CREATE POLICY own ON mkt.enrollment FOR SELECT USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+CREATE POLICY own ON mkt.workflow_attempt FOR SELECT USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+CREATE POLICY own ON mkt.workflow_notice USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+COMMENT ON POLICY own ON mkt.workflow IS 'Who may change it sees it.';
+COMMENT ON POLICY own ON mkt.enrollment IS 'Who may change the workflow sees it.';
+COMMENT ON POLICY own ON mkt.workflow_attempt IS 'Who may change the workflow sees it.';
+COMMENT ON POLICY own ON mkt.workflow_notice IS 'Who may change the workflow sees it, and says when it was seen.';
+GRANT SELECT ON mkt.workflow, mkt.enrollment, mkt.workflow_attempt, mkt.workflow_notice, mkt.workflow_usage TO PUBLIC;
+GRANT UPDATE (seen_at) ON mkt.workflow_notice TO PUBLIC;
 
 CREATE FUNCTION mkt.create_workflow(contacts regclass, account text, name text, set_to mkt.status,
 									filter jsonb DEFAULT NULL, condition text DEFAULT NULL,

@@ -32,8 +32,6 @@ GRANT UPDATE ON contact TO test_wf_maker;
 SET ROLE test_wf_maker;
 SELECT mkt.create_workflow('contact', 'wf', 'mine', 'marketing', condition => 'EXISTS (SELECT FROM secret)');
 SELECT mkt.create_workflow('contact', 'wf', 'mine', 'marketing', condition => 'id = 1') > 0 AS created;
-SELECT count(*) FROM mkt.workflow;
-SELECT count(*) FROM mkt.enrollment;
 CALL mkt.run();
 -- who may change it: members of the role that made it
 SET ROLE test_wf_other;
@@ -51,6 +49,18 @@ CALL mkt.run();
 SELECT change, role FROM mkt.history('contact', 1);
 SELECT action, set_by FROM mkt.batch WHERE contacts = 'contact'::regclass;
 SELECT current_user = session_user AS still_me;
+
+-- who may change it sees it, and what it did
+SET ROLE test_wf_maker;
+SELECT name, state, owner FROM mkt.workflow;
+SELECT name, enrolled, changed FROM mkt.workflow_usage;
+SELECT key, state FROM mkt.enrollment;
+SELECT contacts, sqlstate FROM mkt.workflow_attempt;
+UPDATE mkt.workflow_notice SET seen_at = mkt.now();
+DELETE FROM mkt.workflow;
+SET ROLE test_wf_other;
+SELECT (SELECT count(*) FROM mkt.workflow) + (SELECT count(*) FROM mkt.workflow_usage) + (SELECT count(*) FROM mkt.enrollment) + (SELECT count(*) FROM mkt.workflow_attempt) AS seen;
+RESET ROLE;
 
 -- functions in a condition
 SET ROLE test_wf_maker;
