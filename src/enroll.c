@@ -68,7 +68,7 @@ typedef struct Deed
 	Datum	   *names;			/* text: their keys */
 	Datum	   *states;			/* text: what the action makes of each */
 	int64		batch;
-}			Deed;
+} Deed;
 
 static void hold_forbidden(void *arg);
 static List *workflows_that_are_on(void);
@@ -87,9 +87,9 @@ static int	may_act_on(Run *run, int wanted);
 static void act(Run *run);
 static void set_contacts(void *arg);
 static void wait_shortly(void);
-static void read_states(Deed * deed);
+static void read_states(Deed *deed);
 static const char *may_update(const MktAttachment *attachment);
-static void mark_parked(const Deed * deed, ArrayType *keys, Datum **states);
+static void mark_parked(const Deed *deed, ArrayType *keys, Datum **states);
 static void note_success(Run *run);
 static void note_failure(Run *run);
 static void write_down(void *arg);
@@ -460,7 +460,7 @@ wait_shortly(void)
  * moment, or row-level security keeps the owner from changing them.
  */
 static void
-read_states(Deed * deed)
+read_states(Deed *deed)
 {
 	const MktWorkflow *workflow = deed->workflow;
 	const MktAttachment *attachment = workflow->attachment;
@@ -522,7 +522,7 @@ may_update(const MktAttachment *attachment)
 
 /* Those of the keys that a maximum has kept from changing. */
 static void
-mark_parked(const Deed * deed, ArrayType *keys, Datum **states)
+mark_parked(const Deed *deed, ArrayType *keys, Datum **states)
 {
 	const MktWorkflow *workflow = deed->workflow;
 	const MktAttachment *attachment = workflow->attachment;
