@@ -60,7 +60,7 @@ CREATE TABLE mkt.enrollment (
 	done_at			timestamptz,
 	CONSTRAINT enrollment_pkey PRIMARY KEY (workflow, key)
 );
-CREATE INDEX enrollment_waiting ON mkt.enrollment (workflow, next_attempt_at) WHERE state = 'waiting';
+CREATE INDEX enrollment_waiting ON mkt.enrollment (workflow, next_attempt_at, key) WHERE state = 'waiting';
 COMMENT ON TABLE mkt.enrollment IS 'The contacts that have met a workflow''s condition, and what became of them (K2). Written by mkt.run().';
 COMMENT ON COLUMN mkt.enrollment.workflow IS 'The workflow.';
 COMMENT ON COLUMN mkt.enrollment.key IS 'The key of the contact, as text.';
@@ -87,7 +87,7 @@ COMMENT ON TABLE mkt.workflow_attempt IS 'The attempts of workflows (K3): the ac
 COMMENT ON COLUMN mkt.workflow_attempt.workflow IS 'The workflow.';
 COMMENT ON COLUMN mkt.workflow_attempt.at IS 'When, by mkt.now().';
 COMMENT ON COLUMN mkt.workflow_attempt.key IS 'The key of the contact; null: several, or the condition.';
-COMMENT ON COLUMN mkt.workflow_attempt.contacts IS 'How many contacts it was about; 0: the condition.';
+COMMENT ON COLUMN mkt.workflow_attempt.contacts IS 'On how many contacts it acted, or tried to; 0: the condition. When it fails for several, fewer are tried.';
 COMMENT ON COLUMN mkt.workflow_attempt.sqlstate IS 'How it failed; 00000: it succeeded.';
 COMMENT ON COLUMN mkt.workflow_attempt.reason IS 'The message of the failure.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.workflow_attempt', '');
@@ -113,7 +113,7 @@ CREATE TABLE mkt.workflow_allowance (
 REVOKE ALL ON mkt.workflow_allowance FROM PUBLIC;
 COMMENT ON TABLE mkt.workflow_allowance IS 'How many contacts the workflows of accounts with actions_per_second could act on, when they did so last.';
 
-CREATE VIEW mkt.workflow_usage AS
+CREATE VIEW mkt.workflow_usage WITH (security_invoker = true) AS
 SELECT w.workflow, w.contacts, w.account, w.name, w.state, w.held_because,
 	count(*) FILTER (WHERE e.state <> 'passed_over') AS enrolled,
 	count(*) FILTER (WHERE e.state = 'changed') AS changed,
@@ -145,6 +145,22 @@ COMMENT ON COLUMN mkt.workflow_usage.unenrolled IS 'Those that were gone.';
 COMMENT ON COLUMN mkt.workflow_usage.waiting IS 'Those that wait for the action.';
 COMMENT ON COLUMN mkt.workflow_usage.retrying IS 'Of these, those for which it has failed before.';
 COMMENT ON COLUMN mkt.workflow_usage.next_attempt_at IS 'When the first of these is tried.';
+
+ALTER TABLE mkt.workflow ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.enrollment ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.workflow_attempt ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mkt.workflow_notice ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON mkt.workflow FOR SELECT USING (EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+	WHERE r.rolname OPERATOR(pg_catalog.=) owner AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+CREATE POLICY own ON mkt.enrollment FOR SELECT USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+CREATE POLICY own ON mkt.workflow_attempt FOR SELECT USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+CREATE POLICY own ON mkt.workflow_notice USING (workflow IN (SELECT w.workflow FROM mkt.workflow AS w));
+COMMENT ON POLICY own ON mkt.workflow IS 'Who may change it sees it.';
+COMMENT ON POLICY own ON mkt.enrollment IS 'Who may change the workflow sees it.';
+COMMENT ON POLICY own ON mkt.workflow_attempt IS 'Who may change the workflow sees it.';
+COMMENT ON POLICY own ON mkt.workflow_notice IS 'Who may change the workflow sees it, and says when it was seen.';
+GRANT SELECT ON mkt.workflow, mkt.enrollment, mkt.workflow_attempt, mkt.workflow_notice, mkt.workflow_usage TO PUBLIC;
+GRANT UPDATE (seen_at) ON mkt.workflow_notice TO PUBLIC;
 
 CREATE FUNCTION mkt.create_workflow(contacts regclass, account text, name text, set_to mkt.status,
 									filter jsonb DEFAULT NULL, condition text DEFAULT NULL,
@@ -205,7 +221,7 @@ BEGIN ATOMIC
 					CASE WHEN a.again THEN 0 ELSE e.attempts END, CASE WHEN a.again THEN EXCLUDED.next_attempt_at ELSE e.next_attempt_at END,
 					CASE WHEN NOT a.again THEN e.reason END, CASE WHEN NOT a.again THEN e.batch END, CASE WHEN NOT a.again THEN e.done_at END
 				FROM (
-					SELECT e.state IN ('passed_over', 'unenrolled') OR e.state <> 'waiting' AND w.reenroll AS again
+					SELECT e.state IN ('passed_over', 'unenrolled') OR e.state <> 'waiting' AND w.reenroll AND NOT enroll.pass_over AS again
 					FROM mkt.workflow AS w WHERE w.workflow = e.workflow
 				) AS a
 			)
@@ -257,22 +273,23 @@ BEGIN ATOMIC
 		  FROM mkt.workflow AS v LEFT JOIN mkt.account AS a ON a.account = v.account WHERE v.workflow = may_act_on.workflow) AS d
 	WHERE w.workflow = may_act_on.workflow AND w.day IS DISTINCT FROM d.day;
 	INSERT INTO mkt.workflow_allowance AS l (account, actions, at)
-	SELECT a.account, a.actions_per_second * 60, mkt.now()
+	SELECT a.account, greatest(1, a.actions_per_second * 60), mkt.now()
 	FROM mkt.workflow AS w
 	JOIN mkt.account AS a ON a.account = w.account
 	WHERE w.workflow = may_act_on.workflow AND a.actions_per_second IS NOT NULL
 	ON CONFLICT ON CONSTRAINT workflow_allowance_pkey DO UPDATE
-	SET actions = least(EXCLUDED.actions, l.actions + EXCLUDED.actions / 60 * greatest(0, extract(epoch FROM mkt.now() - l.at))), at = greatest(l.at, mkt.now());
+	SET actions = least(EXCLUDED.actions, l.actions + (SELECT a.actions_per_second FROM mkt.account AS a WHERE a.account = l.account)
+							* greatest(0, extract(epoch FROM mkt.now() - l.at))),
+		at = greatest(l.at, mkt.now());
 	WITH asked AS (
-		SELECT w.account, w.limit_per_day - w.changed_that_day AS left_today,
-			greatest(0, least(may_act_on.wanted, w.limit_per_day - w.changed_that_day,
-							  CASE WHEN a.actions_per_second IS NOT NULL THEN floor(l.actions)::bigint END)) AS contacts
+		SELECT l.account AS limited_account, w.limit_per_day - w.changed_that_day AS left_today,
+			greatest(0, least(may_act_on.wanted, w.limit_per_day - w.changed_that_day, floor(l.actions)::bigint)) AS contacts
 		FROM mkt.workflow AS w
 		LEFT JOIN mkt.account AS a ON a.account = w.account
-		LEFT JOIN mkt.workflow_allowance AS l ON l.account = w.account
+		LEFT JOIN mkt.workflow_allowance AS l ON l.account = a.account AND a.actions_per_second IS NOT NULL
 		WHERE w.workflow = may_act_on.workflow
 	), taken AS (
-		UPDATE mkt.workflow_allowance AS l SET actions = l.actions - s.contacts FROM asked AS s WHERE l.account = s.account
+		UPDATE mkt.workflow_allowance AS l SET actions = l.actions - s.contacts FROM asked AS s WHERE l.account = s.limited_account
 	)
 	SELECT s.contacts, s.left_today FROM asked AS s;
 END;
@@ -296,27 +313,31 @@ REVOKE ALL ON FUNCTION mkt.act_again(bigint, text[], text, text, integer) FROM P
 COMMENT ON FUNCTION mkt.act_again(bigint, text[], text, text, integer) IS
 'Lets contacts for which a workflow''s action failed wait for the next attempt, longer each time (K3). Arguments: the workflow; their keys; how it failed; the number of attempts after which it is given up, null: none.';
 
-CREATE FUNCTION mkt.acted(workflow bigint, asked text[], keys text[], states text[], batch bigint) RETURNS void
+CREATE FUNCTION mkt.acted(workflow bigint, asked text[], keys text[], states text[], batch bigint, attempts_allowed integer) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	UPDATE mkt.enrollment AS e
 	SET state = coalesce(d.state, 'unenrolled'), batch = CASE WHEN d.state = 'changed' THEN acted.batch END, done_at = mkt.now(), reason = NULL
 	FROM unnest(acted.asked) AS a (key)
 	LEFT JOIN unnest(acted.keys, acted.states) AS d (key, state) ON d.key = a.key
-	WHERE e.workflow = acted.workflow AND e.key = a.key AND d.state IS DISTINCT FROM 'locked';
+	WHERE e.workflow = acted.workflow AND e.key = a.key AND coalesce(d.state, '') NOT IN ('locked', 'refused');
 	INSERT INTO mkt.workflow_attempt (workflow, at, key, contacts, sqlstate)
 	SELECT acted.workflow, mkt.now(), CASE WHEN count(*) = 1 THEN min(a.key) END, count(*), '00000'
 	FROM unnest(acted.asked) AS a (key)
 	LEFT JOIN unnest(acted.keys, acted.states) AS d (key, state) ON d.key = a.key
-	WHERE d.state IS DISTINCT FROM 'locked'
+	WHERE coalesce(d.state, '') NOT IN ('locked', 'refused')
 	HAVING count(*) > 0;
 	SELECT mkt.act_again(acted.workflow, array_agg(d.key), '55P03', 'somebody else has locked the contact', NULL)
 	FROM unnest(acted.keys, acted.states) AS d (key, state)
 	WHERE d.state = 'locked'
 	HAVING count(*) > 0;
+	SELECT mkt.act_again(acted.workflow, array_agg(d.key), '42501', 'row-level security does not let the owner change the contact', acted.attempts_allowed)
+	FROM unnest(acted.keys, acted.states) AS d (key, state)
+	WHERE d.state = 'refused'
+	HAVING count(*) > 0;
 	UPDATE mkt.workflow AS w SET changed_that_day = w.changed_that_day + cardinality(array_positions(acted.states, 'changed'))
 	WHERE w.workflow = acted.workflow;
 END;
-REVOKE ALL ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint) IS
-'Notes what became of contacts on which a workflow has acted. Arguments: the workflow; the keys of those asked for; of those that are there, and the states of their enrolments, or locked; the batch.';
+REVOKE ALL ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.acted(bigint, text[], text[], text[], bigint, integer) IS
+'Notes what became of contacts on which a workflow has acted. Arguments: the workflow; the keys of those asked for; of those that are there, and the states of their enrolments, or locked or refused; the batch; the number of attempts after which those that are refused are given up.';

@@ -666,15 +666,14 @@ run_statement(void *arg)
 	Statement  *statement = arg;
 	Oid			owner = mkt_owner_of(statement->relid);
 	bool		trusted = !statement->has_condition && has_privs_of_role(GetUserId(), owner);
-	int			nestlevel = trusted ? 0 : mkt_fix_search_path();
+	int			nestlevel = trusted ? NewGUCNestLevel() : mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(owner);
 
 	if (SPI_execute_with_args(statement->query, statement->nargs, statement->types,
 							  statement->values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update contacts");
 	mkt_act_again_as(rights);
-	if (!trusted)
-		AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	statement->rows = SPI_processed;
 }
 

@@ -122,7 +122,7 @@ statements_now(int64 batch, Oid contacts)
 		.batch = batch,
 		.contacts = contacts,
 		.label = mkt_batch,
-		.role = GetOuterUserId(),
+		.role = mkt_user(),
 		.at = mkt_now(),
 		.source_type = mkt_source_type,
 		.source_name = mkt_source_name

@@ -202,7 +202,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	note->effective_at = effective_at;
 	note->contacts = attachment->contacts;
 	note->history = attachment->history;
-	note->role = GetOuterUserId();
+	note->role = mkt_user();
 	note->change.account = copy(change->account, change->account_null,
 								attachment->account_by_value, attachment->account_len);
 	if (change->moved)

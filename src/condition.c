@@ -81,7 +81,7 @@ mkt_condition_write(Relation rel, const char *argument, const char *condition,
 								 deparse_context_for(write_as ? write_as : RelationGetRelationName(rel),
 													 RelationGetRelid(rel)),
 								 write_as != NULL, false);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	return written;
 }
 

@@ -66,7 +66,7 @@ mkt_request_downgrade(PG_FUNCTION_ARGS)
 	check_terms(&terms, account, asked);
 	note_request(account, terms.renews_at, asked);
 	SPI_finish();
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	PG_RETURN_TIMESTAMPTZ(terms.renews_at);
 }
 

@@ -10,8 +10,9 @@
  *
  * The action is that of mkt.set_marketing() or mkt.set_non_marketing(), on so
  * many contacts at a time.  Contacts that somebody has locked are not waited for.
- * When it fails, the contacts are halved down to the one that is the reason, and
- * that one waits, longer each time.
+ * When it fails, half as many are tried, down to the one that is the reason, and
+ * that one waits, longer each time.  Each try is a transaction of its own, so that
+ * no contact stays locked while others are tried.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -20,6 +21,7 @@
 #include "errors.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -48,30 +50,49 @@ typedef struct Run
 	int64		workflow;
 	MktWork    *work;
 	MktWork		step;			/* how the last step went */
-	bool		is_mine;		/* nobody else is at it */
-	Datum		keys;			/* text[]: on whom to act */
+	MemoryContext context;		/* of the last try */
+	bool		has_failed;		/* its condition */
+	int			batch;			/* on so many to act next */
+	int			suspects;		/* among so many is one for which it fails */
+	int			nkeys;			/* on so many it was tried */
+	Datum		keys;			/* text[]: on whom */
 	int			failures;
 } Run;
 
-static void hold_forbidden(void);
+/* What the owner of a workflow is to do, and what came out. */
+typedef struct Deed
+{
+	const MktWorkflow *workflow;
+	Datum		keys;			/* text[] */
+	int			n;				/* contacts that are there */
+	Datum	   *names;			/* text: their keys */
+	Datum	   *states;			/* text: what the action makes of each */
+	int64		batch;
+} Deed;
+
+static void hold_forbidden(void *arg);
 static List *workflows_that_are_on(void);
 static void run_workflow(Run *run);
-static bool is_to_evaluate(const Run *run);
-static void evaluate(Run *run);
-static void evaluate_step(void *arg);
-static Datum keys_that_meet(const MktWorkflow *workflow);
+static MktWork step_of(const Run *run);
+static void evaluate(void *arg);
+static void enroll_those_that_meet(void *arg);
+static Datum keys_that_meet(MktWorkflow *workflow);
+static void read_keys_that_meet(void *arg);
 static int64 enroll(int64 workflow, Datum keys, bool pass_over);
-static bool act_on_some(Run *run);
+static bool try_some(Run *run);
+static void act_on_some(void *arg);
+static bool take(const Run *run);
 static Datum *waiting(const Run *run, int *n);
 static int	may_act_on(Run *run, int wanted);
-static void act(Run *run, Datum *keys, int nkeys);
-static void act_step(void *arg);
-static int	set_as_owner(const MktWorkflow *workflow, Datum keys, Datum **names,
-						 Datum **states, int64 *batch);
-static void read_states(const MktWorkflow *workflow, Datum keys);
-static void mark_parked(const MktWorkflow *workflow, ArrayType *keys, int n,
-						Datum *names, Datum *states);
-static void note_failure(Run *run, Datum key);
+static void act(Run *run);
+static void set_contacts(void *arg);
+static void wait_shortly(void);
+static void read_states(Deed *deed);
+static const char *may_update(const MktAttachment *attachment);
+static void mark_parked(const Deed *deed, ArrayType *keys, Datum **states);
+static void note_success(Run *run);
+static void note_failure(Run *run);
+static void write_down(void *arg);
 static bool passes(int sqlstate);
 static bool is_state(Datum state, const char *what);
 static void run_query(const char *query, int nparams, Oid *types, Datum *values,
@@ -84,13 +105,14 @@ mkt_enroll_run(MktWork *work)
 {
 	ListCell   *cell;
 
-	hold_forbidden();
+	mkt_work_step(work, hold_forbidden, NULL);
 	mkt_work_commit(work);
 	foreach(cell, workflows_that_are_on())
 	{
 		Run			run = {
 			.workflow = *(int64 *) lfirst(cell),
-			.work = work
+			.work = work,
+			.batch = BATCH
 		};
 
 		run_workflow(&run);
@@ -102,8 +124,12 @@ mkt_enroll_run(MktWork *work)
  * ones only, passes them over.
  */
 int64
-mkt_enroll_now(const MktWorkflow *workflow, bool pass_over)
+mkt_enroll_now(MktWorkflow *workflow, bool pass_over)
 {
+	/* who was passed over before and is meant now is enrolled */
+	if (!pass_over)
+		run_query("UPDATE mkt.enrollment SET meets = false WHERE workflow = $1 AND state = 'passed_over'",
+				  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(workflow->workflow)}, NULL);
 	return enroll(workflow->workflow, keys_that_meet(workflow), pass_over);
 }
 
@@ -132,112 +158,114 @@ workflows_that_are_on(void)
 static void
 run_workflow(Run *run)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "mktcontacts workflow",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext before = MemoryContextSwitchTo(context);
-	bool		more;
+	MemoryContext before = CurrentMemoryContext;
+	bool		more = true;
 
-	run->is_mine = true;
-	if (is_to_evaluate(run))
+	run->context = AllocSetContextCreate(before, "mktcontacts workflow", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(run->context);
+	mkt_work_step(run->work, evaluate, run);
+	mkt_work_commit(run->work);
+	while (more && !run->has_failed && run->failures < MAX_FAILURES)
 	{
-		evaluate(run);
+		MemoryContextReset(run->context);
+		more = try_some(run);
 		mkt_work_commit(run->work);
 	}
-	do
-	{
-		MemoryContextReset(context);
-		more = run->is_mine && act_on_some(run);
-		mkt_work_commit(run->work);
-	} while (more && run->failures < MAX_FAILURES);
 	MemoryContextSwitchTo(before);
-	MemoryContextDelete(context);
+	MemoryContextDelete(run->context);
+}
+
+static MktWork
+step_of(const Run *run)
+{
+	return (MktWork)
+	{
+		.commits = run->work->commits,.catches = true,.context = run->context
+	};
 }
 
 /* ---- looking for contacts ---- */
 
-static bool
-is_to_evaluate(const Run *run)
-{
-	run_query("SELECT FROM mkt.workflow WHERE workflow = $1 AND (evaluated_at IS NULL OR took < interval '1 second' "
-			  "OR pg_catalog.clock_timestamp() >= evaluated_at + took * " PART_OF_TIME ")",
-			  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(run->workflow)}, NULL);
-	return SPI_processed > 0;
-}
-
+/* A step: unless it was done just now, or somebody else is at it. */
 static void
-evaluate(Run *run)
+evaluate(void *arg)
 {
+	Run		   *run = arg;
 	Oid			types[] = {INT8OID, INTERVALOID, TEXTOID, TEXTOID, INT4OID};
 	Datum		values[lengthof(types)] = {Int64GetDatum(run->workflow)};
 	TimestampTz started_at = GetCurrentTimestamp();
-	bool		done;
 
-	run->step = (MktWork)
+	SPI_connect();
+	run_query("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' "
+			  "AND (evaluated_at IS NULL OR took < interval '1 second' "
+			  "OR pg_catalog.clock_timestamp() >= evaluated_at + took * " PART_OF_TIME ") FOR UPDATE SKIP LOCKED",
+			  1, types, values, NULL);
+	if (SPI_processed > 0)
 	{
-		.commits = run->work->commits,.catches = true,.context = CurrentMemoryContext
-	};
-	done = mkt_work_step_within(&run->step, mkt_workflow_timeout, evaluate_step, run);
-	if (!run->is_mine)
-		return;
-	values[1] = DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(GetCurrentTimestamp()),
-									TimestampTzGetDatum(started_at));
-	values[4] = Int32GetDatum(FAILURES_ALLOWED);
-	if (!done)
-	{
-		values[2] = CStringGetTextDatum(unpack_sql_state(run->step.sqlstate));
-		values[3] = CStringGetTextDatum(run->step.error);
+		run->step = step_of(run);
+		run->has_failed = !mkt_work_step_within(&run->step, mkt_workflow_timeout, enroll_those_that_meet, run);
+		values[1] = DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(GetCurrentTimestamp()),
+										TimestampTzGetDatum(started_at));
+		values[4] = Int32GetDatum(FAILURES_ALLOWED);
+		if (run->has_failed)
+		{
+			values[2] = CStringGetTextDatum(unpack_sql_state(run->step.sqlstate));
+			values[3] = CStringGetTextDatum(run->step.error);
+		}
+		run_query("SELECT mkt.evaluated($1, $2, $3, $4, $5)", lengthof(types), types, values,
+				  run->has_failed ? "     " : "  nn ");
 	}
-	run_query("SELECT mkt.evaluated($1, $2, $3, $4, $5)", lengthof(types), types, values,
-			  done ? "  nn " : "     ");
+	SPI_finish();
 }
 
 static void
-evaluate_step(void *arg)
+enroll_those_that_meet(void *arg)
 {
 	Run		   *run = arg;
-	MktWorkflow *workflow;
+	int64		enrolled;
 
 	SPI_connect();
-	workflow = mkt_workflow_read(run->workflow, "UPDATE SKIP LOCKED");
-	run->is_mine = workflow != NULL && strcmp(workflow->state, "on") == 0;
-	if (run->is_mine)
-		run->work->done += enroll(run->workflow, keys_that_meet(workflow), false);
+	enrolled = enroll(run->workflow, keys_that_meet(mkt_workflow_read(run->workflow, "UPDATE")), false);
 	SPI_finish();
+	run->work->done += enrolled;
 }
 
 /* As text, by its owner's rights. */
 static Datum
-keys_that_meet(const MktWorkflow *workflow)
+keys_that_meet(MktWorkflow *workflow)
 {
+	Deed		deed = {.workflow = workflow};
+
+	mkt_workflow_check(workflow);
+	mkt_act_for(workflow->owner_oid, false, read_keys_that_meet, &deed);
+	return deed.keys;
+}
+
+static void
+read_keys_that_meet(void *arg)
+{
+	Deed	   *deed = arg;
+	const MktWorkflow *workflow = deed->workflow;
 	const MktAttachment *attachment = workflow->attachment;
-	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
 	MktFilter  *filter;
-	int			nestlevel;
-	MktRights	rights;
-	Datum		keys;
 	bool		isnull;
 
-	if (!OidIsValid(workflow->owner_oid))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("role \"%s\", whose rights workflow \"%s\" needs, does not exist",
-					   workflow->owner, workflow->name),
-				errhint("Drop the workflow and create it again."));
+	/* what may not act need not look */
+	mkt_key_check_rights(attachment->contacts);
+	mkt_key_check(attachment, true);
 	if (workflow->filter)
 		filter = mkt_filter_compile(attachment, workflow->filter, 1);
 	else
 		filter = mkt_saved_filter_compile(attachment, workflow->condition, workflow->owner_oid, 1);
 	mkt_filter_restrict(filter, attachment, workflow->account);
-	nestlevel = mkt_fix_search_path();
-	rights = mkt_act_as(workflow->owner_oid);
 	if (SPI_execute_with_args(mkt_selection_query(attachment, filter,
-												  psprintf("pg_catalog.array_agg(c.%s::pg_catalog.text)", key)),
+												  psprintf("pg_catalog.array_agg(c.%s::pg_catalog.text)",
+														   mkt_attachment_column(attachment, attachment->keys[0]))),
 							  filter->nparams, filter->types, filter->values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run the condition of a workflow");
-	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
-	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? text_array(NULL, 0) : keys;
+	deed->keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		deed->keys = text_array(NULL, 0);
 }
 
 static int64
@@ -254,22 +282,59 @@ enroll(int64 workflow, Datum keys, bool pass_over)
 
 /* On a batch of those that wait; false when nobody does, or no more are allowed. */
 static bool
-act_on_some(Run *run)
+try_some(Run *run)
 {
+	run->step = step_of(run);
+	run->nkeys = 0;
+	if (mkt_work_step(&run->step, act_on_some, run))
+	{
+		note_success(run);
+		return run->nkeys > 0;
+	}
+	if (run->nkeys > 0)
+	{
+		note_failure(run);
+		return true;
+	}
+	/* it is not the contacts that it failed for */
+	if (run->work->failures++ == 0)
+	{
+		run->work->error = MemoryContextStrdup(run->work->context, run->step.error);
+		run->work->sqlstate = run->step.sqlstate;
+	}
+	return false;
+}
+
+static void
+act_on_some(void *arg)
+{
+	Run		   *run = arg;
 	Datum	   *keys;
 	int			nkeys;
-	int			allowed;
+	MemoryContext before;
 
+	SPI_connect();
+	if (take(run))
+	{
+		keys = waiting(run, &nkeys);
+		nkeys = nkeys > 0 ? may_act_on(run, nkeys) : 0;
+		before = MemoryContextSwitchTo(run->context);
+		run->keys = text_array(keys, nkeys);
+		MemoryContextSwitchTo(before);
+		run->nkeys = nkeys;
+		if (nkeys > 0)
+			act(run);
+	}
+	SPI_finish();
+}
+
+/* Unless somebody else is at it. */
+static bool
+take(const Run *run)
+{
 	run_query("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' FOR UPDATE SKIP LOCKED",
 			  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(run->workflow)}, NULL);
-	if (SPI_processed == 0)
-		return false;
-	keys = waiting(run, &nkeys);
-	if (nkeys == 0)
-		return false;
-	allowed = may_act_on(run, nkeys);
-	act(run, keys, allowed);
-	return allowed > 0;
+	return SPI_processed > 0;
 }
 
 static Datum *
@@ -283,10 +348,9 @@ waiting(const Run *run, int *n)
 			  "WHERE workflow = $1 AND state = 'waiting' AND next_attempt_at <= mkt.now() "
 			  "ORDER BY next_attempt_at, key LIMIT $2) AS e",
 			  2, (Oid[]) {INT8OID, INT4OID},
-			  (Datum[]) {Int64GetDatum(run->workflow), Int32GetDatum(BATCH)}, NULL);
+			  (Datum[]) {Int64GetDatum(run->workflow), Int32GetDatum(run->batch)}, NULL);
 	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL, n);
-	SPI_freetuptable(SPI_tuptable);
 	return keys;
 }
 
@@ -318,57 +382,30 @@ may_act_on(Run *run, int wanted)
 	return 0;
 }
 
-/* On these contacts or, when that fails, on each half of them. */
 static void
-act(Run *run, Datum *keys, int nkeys)
+act(Run *run)
 {
-	if (nkeys == 0 || run->failures >= MAX_FAILURES)
-		return;
-	run->keys = text_array(keys, nkeys);
-	run->step = (MktWork)
-	{
-		.commits = run->work->commits,.catches = true,.context = CurrentMemoryContext
-	};
-	if (mkt_work_step(&run->step, act_step, run))
-		run->work->done += nkeys;
-	else if (nkeys == 1)
-		note_failure(run, keys[0]);
-	else
-	{
-		act(run, keys, nkeys / 2);
-		act(run, keys + nkeys / 2, nkeys - nkeys / 2);
-	}
-}
-
-static void
-act_step(void *arg)
-{
-	Run		   *run = arg;
-	Oid			types[] = {INT8OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID};
+	Oid			types[] = {INT8OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, INT4OID};
 	Datum		values[lengthof(types)] = {Int64GetDatum(run->workflow), run->keys};
-	Datum	   *names;
-	Datum	   *states;
-	int64		batch;
-	int			n;
+	MktWorkflow *workflow = mkt_workflow_read(run->workflow, "UPDATE");
+	Deed		deed = {.workflow = workflow,.keys = run->keys};
 
-	SPI_connect();
-	n = set_as_owner(mkt_workflow_read(run->workflow, "UPDATE"), run->keys, &names, &states, &batch);
-	values[2] = text_array(names, n);
-	values[3] = text_array(states, n);
-	values[4] = Int64GetDatum(batch);
-	run_query("SELECT mkt.acted($1, $2, $3, $4, $5)", lengthof(types), types, values, NULL);
-	SPI_finish();
+	mkt_workflow_check(workflow);
+	mkt_act_for(workflow->owner_oid, true, set_contacts, &deed);
+	values[2] = text_array(deed.names, deed.n);
+	values[3] = text_array(deed.states, deed.n);
+	values[4] = Int64GetDatum(deed.batch);
+	values[5] = Int32GetDatum(ATTEMPTS_ALLOWED);
+	run_query("SELECT mkt.acted($1, $2, $3, $4, $5, $6)", lengthof(types), types, values, NULL);
 }
 
-/* The contacts that are there, by name, and what became of each; their number. */
-static int
-set_as_owner(const MktWorkflow *workflow, Datum keys, Datum **names, Datum **states,
-			 int64 *batch)
+/* As the owner. */
+static void
+set_contacts(void *arg)
 {
-	const MktAttachment *attachment = workflow->attachment;
-	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
-	int			nestlevel = mkt_fix_search_path();
-	MktRights	rights = mkt_act_as(workflow->owner_oid);
+	Deed	   *deed = arg;
+	const MktWorkflow *workflow = deed->workflow;
+	Oid			key_type = get_atttype(workflow->contacts, workflow->attachment->keys[0]);
 	MktSetCall	set = {
 		.action = "workflow",
 		.marketing = workflow->set_to_marketing,
@@ -377,72 +414,117 @@ set_as_owner(const MktWorkflow *workflow, Datum keys, Datum **names, Datum **sta
 		.source_type = CStringGetTextDatum("workflow"),
 		.source_name = CStringGetTextDatum(workflow->name)
 	};
-	Datum	   *free_keys;
-	int			nfree = 0;
-	int			n;
+	Datum	   *changing;
+	Datum	  **outcomes;		/* the states of these */
+	int			n = 0;
 
-	read_states(workflow, mkt_key_convert_array(DatumGetArrayTypeP(keys), key_type));
-	n = SPI_processed;
-	*names = palloc(Max(n, 1) * sizeof(Datum));
-	*states = palloc(Max(n, 1) * sizeof(Datum));
-	free_keys = palloc(Max(n, 1) * sizeof(Datum));
-	for (int i = 0; i < n; i++)
+	wait_shortly();
+	mkt_key_check_rights(workflow->contacts);
+	read_states(deed);
+	changing = palloc(Max(deed->n, 1) * sizeof(Datum));
+	outcomes = palloc(Max(deed->n, 1) * sizeof(Datum *));
+	for (int i = 0; i < deed->n; i++)
 	{
-		bool		isnull;
-
-		(*names)[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		(*states)[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
-		if (!is_state((*states)[i], "locked"))
-			free_keys[nfree++] = (*names)[i];
+		if (!is_state(deed->states[i], "changed"))
+			continue;
+		changing[n] = deed->names[i];
+		outcomes[n++] = &deed->states[i];
 	}
-	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(text_array(free_keys, nfree)), key_type));
-	*batch = nfree > 0 ? mkt_set_status(&set) : 0;
+	if (n == 0)
+		return;
+	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(text_array(changing, n)), key_type));
+	deed->batch = mkt_set_status(&set);
 	if (set.outcome[MKT_PARKED] > 0)
-		mark_parked(workflow, set.keys, n, *names, *states);
-	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
-	return n;
+		mark_parked(deed, set.keys, outcomes);
 }
 
-/* Locks the contacts that nobody else has locked, and says what the action makes of each. */
+/*
+ * An application that waits for the action in a circle must not be the one that
+ * fails: the action gives up first, before the other looks for a deadlock.
+ */
 static void
-read_states(const MktWorkflow *workflow, Datum keys)
+wait_shortly(void)
 {
+	int			patience = Max(DeadlockTimeout / 2, 1);
+
+	if (LockTimeout == 0 || LockTimeout > patience)
+		set_config_option("lock_timeout", psprintf("%dms", patience), PGC_USERSET,
+						  PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	set_config_option("deadlock_timeout", "1ms", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+					  true, 0, false);
+}
+
+/*
+ * Locks the contacts that nobody else has locked, and says what the action makes
+ * of each.  Those that are there and cannot be locked are somebody else's at the
+ * moment, or row-level security keeps the owner from changing them.
+ */
+static void
+read_states(Deed *deed)
+{
+	const MktWorkflow *workflow = deed->workflow;
 	const MktAttachment *attachment = workflow->attachment;
 	const char *name = mkt_qualified_name(attachment->contacts);
 	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
+	const char *status = mkt_attachment_column(attachment, attachment->status);
 	const char *until = mkt_attachment_column(attachment, attachment->until);
-	Oid			types[] = {
-		get_array_type(get_atttype(attachment->contacts, attachment->keys[0])), attachment->account_type,
-		TIMESTAMPTZOID
-	};
+	Oid			key_type = get_atttype(attachment->contacts, attachment->keys[0]);
+	Oid			types[] = {get_array_type(key_type), attachment->account_type, TIMESTAMPTZOID};
 	Datum		values[] = {
-		keys, mkt_key_convert(CStringGetTextDatum(workflow->account), TEXTOID, types[1]),
+		mkt_key_convert_array(DatumGetArrayTypeP(deed->keys), key_type),
+		mkt_key_convert(CStringGetTextDatum(workflow->account), TEXTOID, types[1]),
 		TimestampTzGetDatum(mkt_now())
 	};
 	const char *where = psprintf("c.%s OPERATOR(pg_catalog.=) ANY ($1)%s", key,
 								 mkt_key_account_condition(attachment, "$2"));
 	const char *state = psprintf("CASE WHEN c.%s OPERATOR(pg_catalog.=) 'marketing' AND c.%s IS NULL THEN '%s' "
 								 "WHEN c.%s OPERATOR(pg_catalog.=) 'marketing' AND c.%s OPERATOR(pg_catalog.>) $3 THEN '%s' ELSE '%s' END",
-								 mkt_attachment_column(attachment, attachment->status), until,
-								 workflow->set_to_marketing ? "already" : "changed",
-								 mkt_attachment_column(attachment, attachment->status), until,
-								 workflow->set_to_marketing ? "changed" : "pending",
+								 status, until, workflow->set_to_marketing ? "already" : "changed",
+								 status, until, workflow->set_to_marketing ? "changed" : "pending",
 								 workflow->set_to_marketing ? "changed" : "already");
 
-	if (SPI_execute_with_args(psprintf("WITH seen AS MATERIALIZED (SELECT c.%s AS k FROM %s AS c WHERE %s), "
+	if (SPI_execute_with_args(psprintf("WITH seen AS MATERIALIZED (SELECT c.%s AS k, %s AS may FROM %s AS c WHERE %s), "
 									   "mine AS MATERIALIZED (SELECT c.%s AS k, %s AS state FROM %s AS c WHERE %s FOR NO KEY UPDATE SKIP LOCKED) "
-									   "SELECT s.k::pg_catalog.text, COALESCE(m.state, 'locked') "
+									   "SELECT s.k::pg_catalog.text, COALESCE(m.state, CASE WHEN s.may THEN 'locked' ELSE 'refused' END) "
 									   "FROM seen AS s LEFT JOIN mine AS m ON m.k OPERATOR(pg_catalog.=) s.k",
-									   key, name, where, key, state, name, where),
+									   key, may_update(attachment), name, where, key, state, name, where),
 							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not lock contacts for a workflow");
+	deed->n = SPI_processed;
+	deed->names = palloc(Max(deed->n, 1) * sizeof(Datum));
+	deed->states = palloc(Max(deed->n, 1) * sizeof(Datum));
+	for (int i = 0; i < deed->n; i++)
+	{
+		bool		isnull;
+
+		deed->names[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		deed->states[i] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
+	}
 }
 
-/* Those that a maximum has kept from changing. */
-static void
-mark_parked(const MktWorkflow *workflow, ArrayType *keys, int n, Datum *names, Datum *states)
+/* SQL for whether row-level security lets the current user change a contact c. */
+static const char *
+may_update(const MktAttachment *attachment)
 {
+	const char *policy = mkt_key_update_policy(attachment->contacts);
+	const char *name = quote_identifier(get_rel_name(attachment->contacts));
+	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
+	const char *same_account = "";
+
+	if (policy == NULL)
+		return "true";
+	if (attachment->account)
+		same_account = psprintf(" AND %1$s.%2$s OPERATOR(pg_catalog.=) c.%2$s", name,
+								mkt_attachment_column(attachment, attachment->account));
+	return psprintf("EXISTS (SELECT FROM %s AS %s WHERE %s.%s OPERATOR(pg_catalog.=) c.%s%s AND (%s))",
+					mkt_qualified_name(attachment->contacts), name, name, key, key, same_account, policy);
+}
+
+/* Those of the keys that a maximum has kept from changing. */
+static void
+mark_parked(const Deed *deed, ArrayType *keys, Datum **states)
+{
+	const MktWorkflow *workflow = deed->workflow;
 	const MktAttachment *attachment = workflow->attachment;
 	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
 	Oid			types[] = {
@@ -452,37 +534,61 @@ mark_parked(const MktWorkflow *workflow, ArrayType *keys, int n, Datum *names, D
 		PointerGetDatum(keys), mkt_key_convert(CStringGetTextDatum(workflow->account), TEXTOID, types[1])
 	};
 
-	if (SPI_execute_with_args(psprintf("SELECT c.%s::pg_catalog.text FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)%s "
-									   "AND c.%s OPERATOR(pg_catalog.<>) 'marketing'",
-									   key, mkt_qualified_name(attachment->contacts), key,
+	if (SPI_execute_with_args(psprintf("SELECT k.n FROM ROWS FROM (pg_catalog.unnest($1)) WITH ORDINALITY AS k (key, n) "
+									   "JOIN %s AS c ON c.%s OPERATOR(pg_catalog.=) k.key%s "
+									   "WHERE c.%s OPERATOR(pg_catalog.<>) 'marketing'",
+									   mkt_qualified_name(attachment->contacts), key,
 									   mkt_key_account_condition(attachment, "$2"),
 									   mkt_attachment_column(attachment, attachment->status)),
 							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for parked contacts");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		char	   *parked = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		bool		isnull;
+		int64		n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 
-		for (int j = 0; j < n; j++)
-			if (is_state(names[j], parked))
-				states[j] = CStringGetTextDatum("parked");
+		*states[n - 1] = CStringGetTextDatum("parked");
 	}
 }
 
-/* The contact waits for another attempt, or is given up. */
+/* ---- how it went ---- */
+
+/* What is left of those among whom one is known to fail is halved at once. */
 static void
-note_failure(Run *run, Datum key)
+note_success(Run *run)
 {
+	run->work->done += run->nkeys;
+	run->suspects = Max(run->suspects - run->nkeys, 0);
+	run->batch = run->suspects > 0 ? (run->suspects + 1) / 2 : BATCH;
+}
+
+/* Half of them are tried next; a single one waits for another attempt, or is given up. */
+static void
+note_failure(Run *run)
+{
+	run->suspects = run->nkeys > 1 ? run->nkeys : run->suspects - 1;
+	run->batch = run->nkeys > 1 ? run->nkeys / 2 : run->suspects > 0 ? run->suspects : BATCH;
+	run->failures += run->nkeys == 1;
+	mkt_work_step(run->work, write_down, run);
+}
+
+static void
+write_down(void *arg)
+{
+	Run		   *run = arg;
 	Oid			types[] = {INT8OID, TEXTARRAYOID, TEXTOID, TEXTOID, INT4OID};
 	Datum		values[] = {
-		Int64GetDatum(run->workflow), text_array(&key, 1),
+		Int64GetDatum(run->workflow), run->keys,
 		CStringGetTextDatum(unpack_sql_state(run->step.sqlstate)), CStringGetTextDatum(run->step.error),
 		Int32GetDatum(ATTEMPTS_ALLOWED)
 	};
 
-	run->failures++;
-	run_query("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
-			  passes(run->step.sqlstate) ? "    n" : "     ");
+	if (run->nkeys > 1)
+		run_query("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
+				  "VALUES ($1, mkt.now(), pg_catalog.cardinality($2), $3, $4)", 4, types, values, NULL);
+	else
+		run_query("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
+				  passes(run->step.sqlstate) ? "    n" : "     ");
 }
 
 /* Whether the reason of a failure may be gone by itself next time. */
@@ -498,7 +604,7 @@ passes(int sqlstate)
 
 /* Who has bought another edition meanwhile, one without workflows, has none (K1). */
 static void
-hold_forbidden(void)
+hold_forbidden(void *arg)
 {
 	run_query("SELECT mkt.hold_workflow(workflow, pg_catalog.format('the edition of account \"%s\" does not include workflows', account)) "
 			  "FROM mkt.workflow WHERE state = 'on' AND NOT mkt.has_workflows(account)",

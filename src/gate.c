@@ -323,7 +323,7 @@ ask(Gate *gate, const char *query, DestReceiver *dest)
 static void
 close_gate(Gate *gate)
 {
-	AtEOXact_GUC(true, gate->nestlevel);
+	AtEOXact_GUC(false, gate->nestlevel);
 	mkt_act_again_as(gate->rights);
 }
 

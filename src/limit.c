@@ -235,7 +235,7 @@ mkt_limit_park(const MktAttachment *attachment, TupleTableSlot *contact,
 	values[PAR_ACCOUNT - 1] =
 		CStringGetTextDatum(mkt_account_text(attachment->account_type, account));
 	values[PAR_PARKED_AT - 1] = TimestampTzGetDatum(mkt_now());
-	values[PAR_ROLE - 1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+	values[PAR_ROLE - 1] = CStringGetTextDatum(GetUserNameFromId(mkt_user(), false));
 	values[PAR_SOURCE_TYPE - 1] = source->type;
 	values[PAR_SOURCE_NAME - 1] = source->name;
 	values[PAR_BATCH - 1] = Int64GetDatum(batch);

@@ -18,7 +18,7 @@
  *	4 filter.c selection.c choice.c	contacts chosen by what they are
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
- *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
+ *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c drift.c
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
@@ -146,6 +146,7 @@ extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;
 extern int	mkt_workflow_timeout;
+extern int	mkt_check_every;
 
 extern TimestampTz mkt_now(void);
 extern bool mkt_clock_is_held(void);
@@ -169,6 +170,8 @@ extern void mkt_check_may_read(Oid relid);
 extern MktRights mkt_act_as(Oid role);
 extern MktRights mkt_act_as_reader(Oid relid);
 extern void mkt_act_again_as(MktRights rights);
+extern void mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg);
+extern Oid	mkt_user(void);
 extern int	mkt_fix_search_path(void);
 extern bool mkt_reads_all(Oid relid);
 
@@ -668,7 +671,8 @@ extern int64 mkt_set_status(MktSetCall *call);
 typedef struct MktWorkflow
 {
 	int64		workflow;
-	MktAttachment *attachment;
+	Oid			contacts;
+	MktAttachment *attachment;	/* NULL: not attached any more */
 	char	   *account;
 	char	   *name;
 	bool		set_to_marketing;
@@ -680,7 +684,8 @@ typedef struct MktWorkflow
 } MktWorkflow;
 
 extern MktWorkflow *mkt_workflow_read(int64 workflow, const char *lock);
-extern int64 mkt_enroll_now(const MktWorkflow *workflow, bool pass_over);
+extern void mkt_workflow_check(MktWorkflow *workflow);
+extern int64 mkt_enroll_now(MktWorkflow *workflow, bool pass_over);
 extern void mkt_enroll_run(MktWork *work);
 
 /* ---- apply.c ---- */
@@ -692,6 +697,14 @@ extern bool mkt_apply_is_there(const MktAttachedTable *table);
 /* ---- verify.c: recounting ---- */
 
 extern void mkt_verify_count(const MktAttachedTable *table);
+extern void mkt_verify_compare(const MktAttachedTable *table);
 extern void mkt_verify_repair(const MktAttachedTable *table);
+
+/* ---- drift.c: what goes around the triggers ---- */
+
+extern void mkt_drift_start(const MktAttachedTable *table);
+extern void mkt_drift_check(const MktAttachedTable *table, MktWork *work);
+extern void mkt_drift_mended(const MktAttachedTable *table);
+extern void mkt_drift_forget(const MktAttachedTable *table);
 
 #endif							/* MKTCONTACTS_H */

@@ -441,7 +441,7 @@ tiers_plan(void)
 						   lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare to read tiers");
-		AtEOXact_GUC(true, nestlevel);
+		AtEOXact_GUC(false, nestlevel);
 	}
 	return plan;
 }

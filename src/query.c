@@ -35,7 +35,7 @@ mkt_query_run(const char *command,...)
 	} while (needed > 0);
 	if (SPI_execute(buffer.data, false, 0) < 0)
 		elog(ERROR, "could not run: %s", buffer.data);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	pfree(buffer.data);
 }
 

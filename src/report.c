@@ -87,7 +87,7 @@ ask_all(FunctionCallInfo fcinfo, QueryBuilder build, QueryBuilder build_counts)
 			ask(fcinfo, table, build, build_counts, dest);
 	}
 	SPI_finish();
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	dest->rDestroy(dest);
 }
 

@@ -422,7 +422,7 @@ unengaged_keys(const Review *review)
 							  1, types, account, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for unengaged contacts");
 	error_context_stack = context.previous;
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	mkt_act_again_as(rights);
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	return isnull ? PointerGetDatum(construct_empty_array(review->key_type)) : keys;
@@ -552,7 +552,7 @@ run(const Review *review, const char *query, int nparams, Oid *types, Datum *val
 							  review->reads_only, 0) < 0)
 		elog(ERROR, "could not reach a review");
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 }
 
 static int64

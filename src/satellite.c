@@ -387,7 +387,7 @@ note_emptied(const MktAttachedTable *table)
 	mkt_query_run("INSERT INTO %s (change, changed_at, effective_at, role, source_type, source_name, moved) "
 				  "VALUES (pg_catalog.nextval('mkt.change_number'), mkt.now(), mkt.now(), %s, %s, %s, false)",
 				  mkt_qualified_name(table->history),
-				  quote_literal_cstr(GetUserNameFromId(GetOuterUserId(), false)),
+				  quote_literal_cstr(GetUserNameFromId(mkt_user(), false)),
 				  literal(source.type, source.type_null), literal(source.name, source.name_null));
 }
 

@@ -194,7 +194,7 @@ mkt_saved_filter_compile(const MktAttachment *attachment, const char *condition,
 	filter->run_as = owner;
 	filter->condition = mkt_saved_filter_write(attachment, condition, "c");
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	return filter;
 }
 
@@ -245,7 +245,7 @@ mkt_saved_filter_check(const MktAttachment *attachment, const char *condition, O
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not check a condition");
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 }
 
 /* Of the filter of just this account and name, or NULL; locks it. */

@@ -29,6 +29,10 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+/* On whose behalf something runs, when that is another than who called it. */
+static Oid	on_behalf_of = InvalidOid;
+
+static void set_setting(const char *name, const char *value);
 static bool policies_show_all(Oid relid);
 static bool is_true(const Expr *expression);
 
@@ -120,7 +124,8 @@ mkt_act_as(Oid role)
 
 /*
  * Names and operators of a text mean what they say, whatever search path the
- * caller has.  Returns what AtEOXact_GUC() takes to end that.
+ * caller has.  Returns what AtEOXact_GUC() takes to end that; it is to be told
+ * to abort, so that no setting of somebody's function stays.
  */
 int
 mkt_fix_search_path(void)
@@ -136,6 +141,55 @@ void
 mkt_act_again_as(MktRights rights)
 {
 	SetUserIdAndSecContext(rights.user, rights.context);
+}
+
+/*
+ * Does something as a role that asked for it earlier: with its rights and no
+ * more, and not by the labels and sources of whoever happens to call.  Who has
+ * its rights may keep his search path, on which a table's triggers may rely.
+ * What it sets ends with it.
+ */
+void
+mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg)
+{
+	int			nestlevel = keeps_path && has_privs_of_role(GetUserId(), role) ?
+	NewGUCNestLevel() : mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(role);
+	Oid			before = on_behalf_of;
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(user, context & ~SECURITY_NOFORCE_RLS);
+	set_setting("row_security", "on");
+	set_setting("mktcontacts.batch", "");
+	set_setting("mktcontacts.source_type", "");
+	set_setting("mktcontacts.source_name", "");
+	on_behalf_of = role;
+	PG_TRY();
+	{
+		what(arg);
+	}
+	PG_FINALLY();
+	{
+		on_behalf_of = before;
+	}
+	PG_END_TRY();
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(false, nestlevel);
+}
+
+static void
+set_setting(const char *name, const char *value)
+{
+	set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Who does what is done, as reports name it. */
+Oid
+mkt_user(void)
+{
+	return OidIsValid(on_behalf_of) ? on_behalf_of : GetOuterUserId();
 }
 
 /* Whether the current user may read every row and column of a table. */
@@ -235,6 +289,6 @@ mkt_run_as_extension(const char *query, int nparams, Oid *types, Datum *values,
 											   false, 0);
 
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	return result;
 }

@@ -83,7 +83,7 @@ mkt_selection_narrow(MktFilter *filter, const MktAttachment *attachment,
 							  true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run a filter");
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (!isnull)
 		keys = SPI_datumTransfer(keys, false, get_typlen(type));

@@ -434,7 +434,7 @@ call(const char *query, int nargs, Oid *types, Datum *values)
 											 &isnull));
 	SPI_finish();
 	mkt_act_again_as(rights);
-	AtEOXact_GUC(true, nestlevel);
+	AtEOXact_GUC(false, nestlevel);
 	return result;
 }
 

@@ -25,6 +25,7 @@
 static volatile sig_atomic_t timed_out = false;
 
 static void time_is_up(void);
+static bool is_cancel(const ErrorData *error);
 static void note(MktWork *work, ErrorData *error);
 
 /* Runs a step; false when it failed and others may go on. */
@@ -103,12 +104,20 @@ time_is_up(void)
 	SetLatch(MyLatch);
 }
 
+/* A user's function may raise the same SQLSTATE; that ends nothing but its step. */
+static bool
+is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
 static void
 note(MktWork *work, ErrorData *error)
 {
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
+	if (is_cancel(error) && !timed_out)
 		ReThrowError(error);
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (is_cancel(error))
 		error->message = pstrdup("it takes too long");
 	if (work->failures++ > 0)
 		return;

@@ -35,6 +35,8 @@ static MktWorkflow *find(FunctionCallInfo fcinfo);
 static void check_edition(const char *account);
 static char *condition_of(FunctionCallInfo fcinfo, int filter, int condition,
 						  const MktAttachment *attachment, Oid owner);
+static void check_limit(FunctionCallInfo fcinfo, int argno, int64 least);
+static void check_new_name(const MktWorkflow *workflow, Datum name);
 static void change(const char *query, int nparams, Oid *types, Datum *values,
 				   const char *nulls);
 
@@ -72,6 +74,7 @@ mkt_create_workflow(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a workflow needs either filter or condition"),
 				errhint("For example condition => 'seen_at < now() - interval ''200 days'''."));
+	check_limit(fcinfo, ARG_LIMIT, 1);
 	for (int i = 0; i < ARGS; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);
@@ -112,17 +115,20 @@ mkt_alter_workflow(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	workflow = find(fcinfo);
+	mkt_workflow_check(workflow);
 	for (int i = 0; i < ALTER_ARGS; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
+	check_limit(fcinfo, ALTER_LIMIT, 0);
 	if (!PG_ARGISNULL(ALTER_NAME))
-		mkt_saved_filter_check_name(text_to_cstring(PG_GETARG_TEXT_PP(ALTER_NAME)));
+		check_new_name(workflow, PG_GETARG_DATUM(ALTER_NAME));
 	if (!PG_ARGISNULL(ALTER_FILTER) && !PG_ARGISNULL(ALTER_CONDITION))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("a workflow needs either filter or condition"));
+				errmsg("a workflow needs either filter or condition"),
+				errhint("Leave out one of them."));
 	condition = condition_of(fcinfo, ALTER_FILTER, ALTER_CONDITION, workflow->attachment, workflow->owner_oid);
 	if (condition)
 		values[ALTER_CONDITION] = CStringGetTextDatum(condition);
@@ -172,6 +178,7 @@ mkt_switch_on_workflow(PG_FUNCTION_ARGS)
 				errmsg("existing must not be null"),
 				errhint("Say true to enrol contacts that meet the condition already, false to enrol only those that come to meet it."));
 	check_edition(workflow->account);
+	mkt_workflow_check(workflow);
 	enrolled = mkt_enroll_now(workflow, !PG_GETARG_BOOL(1));
 	change("UPDATE mkt.workflow SET state = 'on', held_because = NULL, failures = 0, switched_on_at = mkt.now(), "
 		   "changed_that_day = 0 WHERE workflow = $1",
@@ -221,8 +228,21 @@ mkt_workflow_read(int64 number, const char *lock)
 	workflow->owner = SPI_getvalue(row, desc, 7);
 	workflow->owner_oid = get_role_oid(workflow->owner, true);
 	workflow->state = SPI_getvalue(row, desc, 8);
-	workflow->attachment = mkt_attachment_of(DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)));
+	workflow->contacts = DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull));
+	workflow->attachment = mkt_attachment_find(workflow->contacts);
 	return workflow;
+}
+
+/* Whether what it is about, and whose it is, is still there. */
+void
+mkt_workflow_check(MktWorkflow *workflow)
+{
+	workflow->attachment = mkt_attachment_of(workflow->contacts);
+	if (!OidIsValid(workflow->owner_oid))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("role \"%s\" of workflow \"%s\" does not exist", workflow->owner, workflow->name),
+				errhint("Drop the workflow and create it again."));
 }
 
 /* The workflow of the first argument, for those who may change it. */
@@ -273,6 +293,31 @@ condition_of(FunctionCallInfo fcinfo, int filter, int condition,
 	written = mkt_saved_filter_write(attachment, text_to_cstring(PG_GETARG_TEXT_PP(condition)), NULL);
 	mkt_saved_filter_check(attachment, written, owner);
 	return written;
+}
+
+/* K7. */
+static void
+check_limit(FunctionCallInfo fcinfo, int argno, int64 least)
+{
+	if (!PG_ARGISNULL(argno) && PG_GETARG_INT64(argno) < least)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("limit_per_day must be positive"),
+				least == 0 ? errhint("0 ends the limit.") : errhint("Leave it out for no limit."));
+}
+
+static void
+check_new_name(const MktWorkflow *workflow, Datum name)
+{
+	mkt_saved_filter_check_name(TextDatumGetCString(name));
+	change("SELECT FROM mkt.workflow AS w JOIN mkt.workflow AS o USING (contacts, account) "
+		   "WHERE w.workflow = $1 AND o.name = $2 AND o.workflow <> w.workflow",
+		   2, (Oid[]) {INT8OID, TEXTOID}, (Datum[]) {Int64GetDatum(workflow->workflow), name}, NULL);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_DUPLICATE_OBJECT),
+				errmsg("workflow \"%s\" exists already", TextDatumGetCString(name)),
+				errhint("Choose another name."));
 }
 
 static void

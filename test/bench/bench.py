@@ -23,9 +23,10 @@ import one_account
 import server
 import side
 import unrelated
+import workflows
 
 BENCHMARKS = {"unrelated": unrelated, "one_account": one_account, "bulk": bulk, "billable": billable, "apply": apply,
-              "history": history, "accounts": accounts, "attach": attach}
+              "history": history, "accounts": accounts, "attach": attach, "workflows": workflows}
 
 
 class Bench:

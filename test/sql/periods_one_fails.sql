@@ -38,7 +38,7 @@ SELECT ends_on, opening, created, demotions, deletions, closing, highest, charge
 SELECT account, problem FROM mkt.open_period WHERE problem IS NOT NULL;
 
 -- To be cancelled ends the call, and the next one does it all.
-CREATE FUNCTION fails(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '57014' USING MESSAGE = 'cancelled'; END $$;
+CREATE FUNCTION fails(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_cancel_backend(pg_backend_pid()), pg_sleep(10); RETURN true; END $$;
 ALTER TABLE mkt.period ADD CONSTRAINT fails CHECK (one_fails.fails(account)) NOT VALID;
 SET mktcontacts.clock = '2026-06-01 00:01+00';
 \set VERBOSITY terse

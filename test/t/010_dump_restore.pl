@@ -1,5 +1,5 @@
 # A dump of every kind, restored into a new database with nothing but pg_restore or psql, goes on where it was: with its
-# settings and tools, counts and history, batches that can be taken back, and reviews that are open.
+# settings and tools, counts and history, batches that can be taken back, reviews that are open, and workflows that are on.
 
 use strict;
 use warnings;
@@ -100,6 +100,11 @@ INSERT INTO z_whole VALUES ('00000000-0000-0000-0000-000000000001', 'marketing',
 SELECT mkt.open_review('"Crm"."Contact"', '1'), mkt.open_review('"Crm"."Contact"', '2'), mkt.open_review('a_parted', 'south');
 SELECT mkt.review_filter(1, 'labelled'), mkt.review_unengaged(1), mkt.review_list(1, 'fair', false), mkt.review_filter(2, 'labelled');
 SELECT mkt.apply_review(2), mkt.abandon_review(3);
+SELECT mkt.create_workflow('a_parted', 'north', 'late ones', 'non_marketing', condition => 'id > 8', limit_per_day => 9);
+SELECT mkt.create_workflow('"Crm"."Contact"', '2', 'labelled', 'marketing', filter => '{"filterGroups": [{"filters": [{"propertyName": "label", "operator": "HAS_PROPERTY"}]}]}', reenroll => true);
+SELECT mkt.switch_on_workflow(1, true), mkt.switch_on_workflow(2, false);
+INSERT INTO mkt.workflow_attempt (workflow, at, key, contacts, sqlstate, reason) VALUES (1, mkt.now(), '9', 1, '55P03', 'locked');
+INSERT INTO mkt.workflow_notice (workflow, at, notice) VALUES (2, mkt.now(), 'it was held');
 SQL
 }
 
@@ -135,6 +140,10 @@ SELECT * FROM mkt.review ORDER BY review;
 SELECT * FROM mkt.review_step ORDER BY review, step;
 SELECT * FROM mkt.review_contact ORDER BY review, step, key;
 SELECT * FROM mkt.review_summary(1);
+SELECT * FROM mkt.workflow ORDER BY workflow;
+SELECT * FROM mkt.enrollment ORDER BY workflow, key;
+SELECT * FROM mkt.workflow_attempt;
+SELECT * FROM mkt.workflow_notice;
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgname LIKE 'mkt%' ORDER BY tgrelid::regclass::text, tgname;
 SQL
 }
@@ -167,6 +176,14 @@ SELECT changed_since + gone + too_late, restored FROM mkt.review AS r, mkt.undo(
 SELECT mkt.open_review('"Crm"."Contact"', '2');
 SQL
 	is(verify('2026-03-12 12:00+00', $db), '', "$db: exactly again");
+	is(query(<<'SQL', $db), "10|pending\n9|changed\n3", "$db: workflows act on those that waited, and a new one has a new number");
+BEGIN;
+SET LOCAL mktcontacts.clock = '2026-03-12 13:00+00';
+CALL mkt.run();
+SELECT key, state FROM mkt.enrollment WHERE workflow = 1 ORDER BY key;
+SELECT mkt.create_workflow('a_parted', 'north', 'new', 'marketing', condition => 'true');
+ROLLBACK;
+SQL
 }
 
 # The first statements after the restore, on every path that counts.
