@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck     as for every PostgreSQL extension
 #   make test        all tests on a server of their own; needs nothing but git and make beforehand
+#   make test-matrix all tests on PostgreSQL 15, 17 and 18, in a Debian of their own; MATRIX=folder keeps that
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
 #   make bench       the measurements of test/bench
 #   make indent      lay out src/ as PostgreSQL does; indent-check only shows what differs
@@ -45,7 +46,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -54,10 +55,13 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test demo bench indent indent-check cppcheck
+.PHONY: test test-matrix demo bench indent indent-check cppcheck
 
 test demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
+
+test-matrix:
+	test/matrix
 
 SOURCES = $(sort $(wildcard src/*.[ch]))
 
