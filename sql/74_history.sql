@@ -62,7 +62,7 @@ CREATE FUNCTION mkt.forget(contacts regclass, key text, account text DEFAULT NUL
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_forget';
 COMMENT ON FUNCTION mkt.forget(regclass, text, text) IS
-'Erases what the history says of a contact, and leaves all counts, past ones included, as they were. Of its past only what it is now is known then. Returns the number of changes erased. The contact itself is not touched. For whoever may delete contacts; under row-level security for the table''s owner. Arguments: the contacts table; the contact''s key, one of several columns as an array such as {eu,7}; account, required where keys are unique within an account only. Errors: MK001, MK006, 42501.';
+'Erases what the history says of a contact, and its key from lists, reviews, workflows and mkt.parked, and leaves all counts, past ones included, as they were. Of its past only what it is now is known then. Returns the number of changes erased. The contact itself is not touched. For whoever may delete contacts; under row-level security for the table''s owner. Arguments: the contacts table; the contact''s key, one of several columns as an array such as {eu,7}; account, required where keys are unique within an account only. Errors: MK001, MK006, 42501.';
 
 CREATE FUNCTION mkt.forget(contacts regclass, key bigint, account text DEFAULT NULL) RETURNS bigint
 LANGUAGE SQL

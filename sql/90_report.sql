@@ -11,7 +11,8 @@ SELECT u.account, u.edition, u.billable, u.non_marketing, u.pending, u.deleted, 
 	u.price,
 	u.currency,
 	u.maximum,
-	mkt.next_renewal(u.account) AS next_renewal
+	mkt.next_renewal(u.account) AS next_renewal,
+	d.drift
 FROM (
 	SELECT b.account, b.edition, b.billable, b.non_marketing, b.pending, b.deleted, b.total, b.billable_after_update, b.tier, b.currency, b.maximum,
 		sum(round(mkt.line_quantity(t.mode, t.from_increment, t.to_increment, mkt.tier_increments(t.included, t.increment, b.tier)) * t.unit_price,
@@ -57,7 +58,9 @@ FROM (
 	LEFT JOIN mkt.tariff AS t ON t.edition = b.edition AND t.currency = b.currency
 		AND b.today >= t.valid_from AND b.today < coalesce(t.valid_to, 'infinity')
 	GROUP BY b.account, b.edition, b.billable, b.non_marketing, b.pending, b.deleted, b.total, b.billable_after_update, b.tier, b.currency, b.maximum
-) AS u;
+) AS u
+LEFT JOIN (SELECT account, sum(counted - actual)::bigint AS drift FROM mkt.drift WHERE marketing_until > mkt.now() GROUP BY account) AS d
+	ON d.account = u.account;
 COMMENT ON VIEW mkt.usage IS 'Each account now, over all attached tables (P1).';
 COMMENT ON COLUMN mkt.usage.account IS 'The account; null: contacts without one.';
 COMMENT ON COLUMN mkt.usage.edition IS 'What the account has bought.';
@@ -74,3 +77,4 @@ COMMENT ON COLUMN mkt.usage.price IS 'What the tier costs a month; null where mk
 COMMENT ON COLUMN mkt.usage.currency IS 'The currency of price; null for an account without a row in mkt.account.';
 COMMENT ON COLUMN mkt.usage.maximum IS 'The account''s maximum of marketing contacts (B8); null: none.';
 COMMENT ON COLUMN mkt.usage.next_renewal IS 'The next renewal date; null for an account without started_on.';
+COMMENT ON COLUMN mkt.usage.drift IS 'By how much billable is known to be wrong, until mkt.repair() is called: see mkt.drift. Null: by nothing.';

@@ -15,6 +15,8 @@ BEGIN ATOMIC
 			CASE
 				WHEN t.missing IS NOT NULL THEN 'triggers are missing: ' || t.missing
 				WHEN t.disabled IS NOT NULL THEN 'triggers are disabled: ' || t.disabled
+				WHEN t.drifted > 0 THEN format('%s counts differ from its contacts', t.drifted)
+				WHEN t.suspect IS NOT NULL THEN 'to be recounted: ' || t.suspect
 				WHEN NOT t.counted THEN 'attached; its non-marketing contacts are not counted yet'
 				WHEN NOT t.filled THEN 'attached; those that already are marketing are not set yet'
 				ELSE 'attached, triggers enabled' || CASE WHEN t.history IS NULL THEN ', no history' ELSE '' END
@@ -22,11 +24,14 @@ BEGIN ATOMIC
 			CASE
 				WHEN t.missing IS NOT NULL THEN format('SELECT mkt.detach(%1$L); SELECT mkt.attach(%1$L, ...);', t.contacts)
 				WHEN t.disabled IS NOT NULL THEN format('%s SELECT * FROM mkt.repair(%L);', t.enable, t.contacts)
-				WHEN NOT t.counted OR NOT t.filled THEN 'CALL mkt.run();'
+				WHEN t.drifted > 0 THEN format('SELECT * FROM mkt.repair(%L);', t.contacts)
+				WHEN t.suspect IS NOT NULL OR NOT t.counted OR NOT t.filled THEN 'CALL mkt.run();'
 			END
 		FROM (
-			SELECT a.contacts::text, a.counted, a.filled, a.history::text, w.*
+			SELECT a.contacts::text, a.counted, a.filled, a.history::text, k.suspect, w.*,
+				(SELECT count(*) FROM mkt.drift AS d WHERE d.contacts = a.contacts) AS drifted
 			FROM mkt.attachment AS a
+			LEFT JOIN mkt.table_check AS k ON k.contacts = a.contacts
 			CROSS JOIN LATERAL (
 				SELECT string_agg(n.name || n.of_partition, ', ' ORDER BY p.relid, n.name) FILTER (WHERE t.oid IS NULL) AS missing,
 					string_agg(n.name || n.of_partition, ', ' ORDER BY p.relid, n.name) FILTER (WHERE t.tgenabled IN ('D', 'R')) AS disabled,

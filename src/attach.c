@@ -146,6 +146,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		note_attachment(&attach, &table);
 		create_triggers(&attach);
 		first_count(&attach, &table);
+		mkt_drift_start(&table);
 		SPI_finish();
 		AtEOXact_GUC(true, nestlevel);
 	}
@@ -269,6 +270,7 @@ forget_attachment(const MktAttachedTable *table)
 	mkt_query_run("DELETE FROM mkt.attachment WHERE contacts::pg_catalog.oid = %u",
 				  table->contacts);
 	mkt_satellite_drop(table);
+	mkt_drift_forget(table);
 	mkt_act_again_as(rights);
 }
 

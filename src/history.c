@@ -62,6 +62,7 @@ static Found find(Named *named, const char *query, const char *value);
 static Found find_now(Named *named, bool came_later);
 static void check_since(const Named *named, TimestampTz at);
 static Datum argument_kept(FunctionCallInfo fcinfo);
+static void forget_elsewhere(const Named *named);
 
 PG_FUNCTION_INFO_V1(mkt_history);
 PG_FUNCTION_INFO_V1(mkt_status_at);
@@ -163,8 +164,36 @@ mkt_forget(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not forget a contact");
 	mkt_act_again_as(rights);
 	forgotten = SPI_processed;
+	if (named.attachment->nkeys == 1)
+		forget_elsewhere(&named);
 	SPI_finish();
 	PG_RETURN_INT64(forgotten);
+}
+
+/* Wherever else we keep keys of contacts. */
+static void
+forget_elsewhere(const Named *named)
+{
+	static const char *const queries[] = {
+		"DELETE FROM mkt.list_member AS m USING mkt.list AS o WHERE m.list = o.list AND m.key = $2",
+		"DELETE FROM mkt.review_contact AS m USING mkt.review AS o WHERE m.review = o.review AND m.key = $2",
+		"DELETE FROM mkt.enrollment AS m USING mkt.workflow AS o WHERE m.workflow = o.workflow AND m.key = $2",
+		"DELETE FROM mkt.workflow_attempt AS m USING mkt.workflow AS o WHERE m.workflow = o.workflow AND m.key = $2",
+		"DELETE FROM mkt.parked_contact AS o WHERE o.key = $2"
+	};
+	Oid			types[] = {OIDOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(named->attachment->contacts),
+		CStringGetTextDatum(mkt_account_text(named->types[0], named->values[0])), (Datum) 0
+	};
+	bool		by_account = mkt_key_needs_account(named->attachment);
+
+	if (by_account)
+		values[2] = CStringGetTextDatum(mkt_account_text(named->types[1], named->values[1]));
+	for (size_t i = 0; i < lengthof(queries); i++)
+		if (mkt_run_as_extension(psprintf("%s AND o.contacts = $1 AND ($3 IS NULL OR o.account = $3)", queries[i]),
+								 lengthof(types), types, values, by_account ? "   " : "  n") != SPI_OK_DELETE)
+			elog(ERROR, "could not forget a contact");
 }
 
 /*

@@ -18,7 +18,7 @@
  *	4 filter.c selection.c choice.c	contacts chosen by what they are
  *	4 hubspot_file.c				a CRM's export as rows (hubspot.h)
  *	5 restrict.c					policies for tools' roles
- *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c
+ *	6 attach.c set_status.c merge.c undo.c history.c explain.c apply.c verify.c drift.c
  *	6 gate.c report.c preview.c quote.c downgrade.c matching.c saved_filter.c list.c
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
@@ -146,6 +146,7 @@ extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;
 extern int	mkt_workflow_timeout;
+extern int	mkt_check_every;
 
 extern TimestampTz mkt_now(void);
 extern bool mkt_clock_is_held(void);
@@ -692,6 +693,14 @@ extern bool mkt_apply_is_there(const MktAttachedTable *table);
 /* ---- verify.c: recounting ---- */
 
 extern void mkt_verify_count(const MktAttachedTable *table);
+extern void mkt_verify_compare(const MktAttachedTable *table);
 extern void mkt_verify_repair(const MktAttachedTable *table);
+
+/* ---- drift.c: what goes around the triggers ---- */
+
+extern void mkt_drift_start(const MktAttachedTable *table);
+extern void mkt_drift_check(const MktAttachedTable *table, MktWork *work);
+extern void mkt_drift_mended(const MktAttachedTable *table);
+extern void mkt_drift_forget(const MktAttachedTable *table);
 
 #endif							/* MKTCONTACTS_H */

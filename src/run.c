@@ -51,6 +51,7 @@ static const Part parts[] = {
 	{"tiers", NULL, mkt_watch_run},
 	{"periods", NULL, mkt_period_run},	/* before what they need expires */
 	{"workflows", NULL, mkt_enroll_run},
+	{"check", mkt_drift_check, NULL},
 	{"expire history", expire_history, NULL},
 	{"tidy", NULL, tidy},
 	{"fold", fold, NULL}

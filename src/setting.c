@@ -19,6 +19,7 @@ uint64		mkt_clock_moves = 0;
 char	   *mkt_source_type = NULL;
 char	   *mkt_source_name = NULL;
 int			mkt_workflow_timeout;
+int			mkt_check_every;
 char	   *mkt_batch = NULL;
 
 static char *clock_setting = NULL;
@@ -76,6 +77,11 @@ mkt_setting_init(void)
 							"A condition that takes longer has failed. 0 means any time.",
 							&mkt_workflow_timeout, 60000, 0, INT_MAX, PGC_SUSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("mktcontacts.check_every",
+							"How often mkt.run() recounts a table without a reason.",
+							"0 means never.",
+							&mkt_check_every, 1440, 0, INT_MAX, PGC_SUSET,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mktcontacts");
 }
 

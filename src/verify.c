@@ -26,7 +26,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-static void compare(const MktAttachedTable *table);
 static char *contacts_counted(const MktAttachment *attachment, bool by_status);
 static char *counts(Oid count_table);
 static void return_rows(ReturnSetInfo *result, Oid contacts);
@@ -48,7 +47,7 @@ mkt_verify(PG_FUNCTION_ARGS)
 	{
 		MktAttachedTable *table = lfirst(cell);
 
-		compare(table);
+		mkt_verify_compare(table);
 		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
 	}
 	SPI_finish();
@@ -76,6 +75,7 @@ mkt_repair(PG_FUNCTION_ARGS)
 		table->counted = true;
 		mkt_verify_repair(table);
 		return_rows((ReturnSetInfo *) fcinfo->resultinfo, table->contacts);
+		mkt_drift_mended(table);
 	}
 	SPI_finish();
 	return (Datum) 0;
@@ -89,7 +89,7 @@ mkt_verify_repair(const MktAttachedTable *table)
 	uint64		nrows;
 
 	lock_counts(table->count_table);
-	compare(table);
+	mkt_verify_compare(table);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	mkt_count_correct(table->count_table, rows, nrows);
@@ -126,8 +126,8 @@ mkt_verify_count(const MktAttachedTable *table)
 }
 
 /* Leaves the differences of one table in SPI_tuptable. */
-static void
-compare(const MktAttachedTable *table)
+void
+mkt_verify_compare(const MktAttachedTable *table)
 {
 	MktAttachment *attachment = mkt_attachment_of(table->contacts);
 	StringInfoData query;

@@ -10,8 +10,8 @@ SET search_path = run_parts;
 DELETE FROM mkt.run_log;
 DELETE FROM mkt.notice;
 CREATE VIEW log AS
-SELECT part, contacts, done, failed, sqlstate, error, finished_at >= started_at AS finished FROM mkt.run_log
-WHERE run = (SELECT max(run) FROM mkt.run_log) ORDER BY part, contacts::text;
+SELECT part, contacts, CASE WHEN part <> 'run' THEN done END AS done, failed, sqlstate, error, finished_at >= started_at AS finished FROM mkt.run_log
+WHERE part IN ('run', 'apply', 'fold') AND run = (SELECT max(run) FROM mkt.run_log) ORDER BY part, contacts::text;
 CREATE VIEW page AS SELECT item, state, to_type FROM mkt.status() WHERE item IN ('update dates', 'renewals') OR item LIKE 'table run_parts.%';
 
 -- contacts of account 3 cannot be updated; the others, and those of the other table, can

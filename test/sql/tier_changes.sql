@@ -251,7 +251,7 @@ SELECT account, days, of_days, from_price, to_price, currency, charge, sandbox F
 SELECT round(2 * 7.77 * 12 * 71 / 365, 2) AS annual, round(2 * 7.77 * 12 * 365 / 365, 2) AS first_day, round(2 * 7.77 * 12 * 1 / 365, 2) AS last_day,
 	round(2 * 7.77 * 12 * 324 / 365, 2) AS leap, round(2 * 7.77 * 20 / 30, 2) AS monthly, round(2 * 7.77 * 5 / 31, 2) AS monthly_2,
 	round(2 * 777 * 12 * 71 / 365.0) AS yen;
-SELECT account, price, tier FROM mkt.usage WHERE account IN ('sandbox', 'no price', 'annual');
+SELECT account, price, tier FROM mkt.usage WHERE account IN ('sandbox', 'no price', 'annual') ORDER BY account;
 -- A term with 29 February, and clamped ones.
 SELECT t.* FROM unnest(ARRAY['2027-02-27', '2027-02-28', '2028-02-28', '2028-02-29', '2029-02-27', '2029-02-28']::timestamptz[]) AS at,
 	mkt.term('annual', '2024-02-29', 'UTC', at) AS t;
