@@ -38,6 +38,7 @@ CREATE TABLE mkt.tier_change (
 	to_price	numeric,
 	days_left	integer,
 	days_of_term integer,
+	term_ends_on date,
 	charge		numeric,
 	sandbox		boolean		NOT NULL
 );
@@ -57,6 +58,7 @@ COMMENT ON COLUMN mkt.tier_change.from_price IS 'What a month cost before; null 
 COMMENT ON COLUMN mkt.tier_change.to_price IS 'What a month costs since.';
 COMMENT ON COLUMN mkt.tier_change.days_left IS 'The days that were left of the term, with this one.';
 COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
+COMMENT ON COLUMN mkt.tier_change.term_ends_on IS 'The day after the last of them.';
 COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5), never below 0; null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
 COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
@@ -133,13 +135,31 @@ RETURN billable >= next_at - band OR last_at > 0 AND billable < last_at + band;
 REVOKE ALL ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) IS 'Whether a number of contacts is near one at which something happens.';
 
+-- What an account pays for until a term ends: the first of these changes tells what its months are billed by, each what it had.
+-- Where there was no price nothing could be charged, and a sandbox pays nothing; what comes after a renewal is another term's.
+CREATE FUNCTION mkt.changes_of_term(account text, created_at timestamptz, day date, before timestamptz) RETURNS SETOF mkt.tier_change
+LANGUAGE SQL STABLE
+BEGIN ATOMIC
+	SELECT c.*
+	FROM mkt.tier_change AS c
+	WHERE c.account = changes_of_term.account AND c.at >= changes_of_term.created_at AND c.at < changes_of_term.before
+	  AND c.term_ends_on > changes_of_term.day AND (c.from_price IS NOT NULL OR c.charge IS NOT NULL) AND NOT c.sandbox
+	  AND NOT EXISTS (
+		SELECT FROM mkt.tier_change AS r
+		WHERE r.account = c.account AND r.reason = 'renewed' AND r.at < changes_of_term.before AND (r.at, r.change) > (c.at, c.change)
+	  );
+END;
+REVOKE ALL ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz) IS
+'The changes of tier of the term that is not over on a day. Arguments: the account; its created_at; the day; an instant that they come before.';
+
 CREATE FUNCTION mkt.charge_for_tier(a mkt.account, from_edition text, from_tier bigint, to_tier bigint)
-RETURNS TABLE (from_price numeric, to_price numeric, days_left integer, days_of_term integer, charge numeric)
+RETURNS TABLE (from_price numeric, to_price numeric, days_left integer, days_of_term integer, term_ends_on date, charge numeric)
 LANGUAGE SQL STABLE ROWS 1
 BEGIN ATOMIC
-	SELECT p.from_price, p.to_price, d.days_left, d.days_of_term,
+	SELECT p.from_price, p.to_price, d.days_left, d.days_of_term, t.ends_on,
 		CASE WHEN (a).sandbox THEN 0
-			WHEN p.from_price IS NOT NULL AND p.to_price IS NOT NULL
+			WHEN p.to_price IS NOT NULL AND greatest(p.from_price, c.paid) IS NOT NULL
 			THEN round(greatest(p.to_price - greatest(p.from_price, c.paid), 0) * CASE (a).commitment WHEN 'annual' THEN 12 ELSE 1 END
 					   * d.days_left / nullif(d.days_of_term, 0), m.decimals) END
 	FROM (SELECT (mkt.now() AT TIME ZONE (a).time_zone)::date AS today) AS n
@@ -149,12 +169,10 @@ BEGIN ATOMIC
 		SELECT mkt.price_on(charge_for_tier.from_edition, charge_for_tier.from_tier, (a).currency, n.today) AS from_price,
 			mkt.price_on((a).edition, charge_for_tier.to_tier, (a).currency, n.today) AS to_price
 	) AS p
-	-- a dearer edition that it left in this term is paid for to its end
+	-- what it has had in this term is paid for to the end, be it dearer
 	CROSS JOIN LATERAL (
-		SELECT max(c.from_price) AS paid
-		FROM mkt.tier_change AS c
-		WHERE c.account = (a).account AND c.reason = 'edition' AND c.currency = (a).currency
-		  AND c.at >= mkt.day_begins(least(t.starts_on, n.today), (a).time_zone)
+		SELECT max(mkt.price_on(c.from_edition, c.from_tier, (a).currency, n.today)) AS paid
+		FROM mkt.changes_of_term((a).account, (a).created_at, n.today, 'infinity') AS c
 	) AS c
 	LEFT JOIN mkt.currency AS m ON m.currency = (a).currency AND n.today >= m.valid_from AND n.today < coalesce(m.valid_to, 'infinity');
 END;
@@ -178,9 +196,9 @@ BEGIN ATOMIC
 		FOR UPDATE OF t
 	), changed AS (
 		INSERT INTO mkt.tier_change (account, at, reason, billable, from_edition, edition, from_tier, to_tier, currency, from_price, to_price,
-									 days_left, days_of_term, charge, sandbox)
+									 days_left, days_of_term, term_ends_on, charge, sandbox)
 		SELECT w.account, mkt.now(), 'exceeded', record_crossing.after, w.edition, w.edition, w.tier, w.new_tier, w.currency, c.from_price, c.to_price,
-			c.days_left, c.days_of_term, c.charge, w.sandbox
+			c.days_left, c.days_of_term, c.term_ends_on, c.charge, w.sandbox
 		FROM watched AS w
 		CROSS JOIN LATERAL mkt.charge_for_tier(w.settings, w.edition, w.tier, w.new_tier) AS c
 		WHERE w.new_tier > w.tier
@@ -236,7 +254,7 @@ BEGIN ATOMIC
 		LEFT JOIN LATERAL (
 			SELECT c.from_edition, c.from_tier, c.to_tier, c.at
 			FROM mkt.tier_change AS c
-			WHERE t.account IS NULL AND c.account = a.account
+			WHERE t.account IS NULL AND c.account = a.account AND c.at >= a.created_at
 			ORDER BY c.at DESC, c.change DESC
 			LIMIT 1
 		) AS l ON l.to_tier IS NULL AND mkt.next_renewal(a.account, l.at) > mkt.now()
@@ -251,9 +269,9 @@ BEGIN ATOMIC
 		WHERE t.account = s.account AND s.tier IS NULL
 	), changed AS (
 		INSERT INTO mkt.tier_change (account, at, reason, billable, from_edition, edition, from_tier, to_tier, currency, from_price, to_price,
-									 days_left, days_of_term, charge, sandbox)
+									 days_left, days_of_term, term_ends_on, charge, sandbox)
 		SELECT s.account, mkt.now(), 'edition', s.billable, s.from_edition, s.edition, s.from_tier, s.tier, s.currency, c.from_price, c.to_price,
-			c.days_left, c.days_of_term, c.charge, s.sandbox
+			c.days_left, c.days_of_term, c.term_ends_on, c.charge, s.sandbox
 		FROM asked AS s
 		CROSS JOIN LATERAL mkt.charge_for_tier(s.settings, s.from_edition, s.from_tier, s.tier) AS c
 		WHERE s.old_tier IS NOT NULL OR s.from_tier IS NOT NULL AND s.tier IS NOT NULL
@@ -288,7 +306,7 @@ COMMENT ON COLUMN mkt.downgrade_request.requested_at IS 'When it was asked for.'
 COMMENT ON COLUMN mkt.downgrade_request.requested_by IS 'The role that asked.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.downgrade_request', '');
 
-CREATE FUNCTION mkt.renew_tier(a mkt.account) RETURNS bigint
+CREATE FUNCTION mkt.renew_tier(a mkt.account, name_then text) RETURNS bigint
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS (
@@ -300,7 +318,7 @@ BEGIN ATOMIC
 			AND (t.renews_at AT TIME ZONE (a).time_zone)::date < coalesce(i.valid_to, 'infinity')
 		-- the request may be older than the edition, or than its tiers
 		CROSS JOIN LATERAL (SELECT mkt.tier_limit(i.included, i.increment, d.tier) AS tier) AS r
-		CROSS JOIN LATERAL mkt.billable_as_known(t.account, t.renews_at) AS b (billable)
+		CROSS JOIN LATERAL mkt.billable_as_known(renew_tier.name_then, t.renews_at) AS b (billable)
 		WHERE t.account = (a).account AND t.renews_at <= mkt.now()
 		FOR UPDATE OF t
 	), changed AS (
@@ -320,9 +338,9 @@ BEGIN ATOMIC
 	)
 	SELECT count(*) FROM renewed;
 END;
-REVOKE ALL ON FUNCTION mkt.renew_tier(mkt.account) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.renew_tier(mkt.account) IS
-'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that. Argument: the settings that it had at that instant.';
+REVOKE ALL ON FUNCTION mkt.renew_tier(mkt.account, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.renew_tier(mkt.account, text) IS
+'Renews the tier of an account whose renewal date has come (B3), by what was at that instant, once; the number of tiers that it renewed. Called until there is none, by mkt.run() or whoever adds a contact before that. Arguments: the settings that it had at that instant, under the name that it has now; the name that it had then.';
 
 CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
 LANGUAGE SQL
@@ -415,8 +433,17 @@ BEGIN ATOMIC
 	DELETE FROM mkt.notice AS n
 	USING unnest(was, becomes) AS r (was, becomes), mkt.notice AS m
 	WHERE n.account = r.becomes AND m.account = r.was AND m.percent = n.percent AND m.period_ends_at = n.period_ends_at;
-	UPDATE mkt.notice AS n SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE n.account = r.was;
-	UPDATE mkt.tier_change AS c SET account = r.becomes FROM unnest(was, becomes) AS r (was, becomes) WHERE c.account = r.was;
+	-- a deleted account may have had the name before
+	UPDATE mkt.notice AS n
+	SET account = a.account
+	FROM unnest(was, becomes) AS r (was, becomes)
+	JOIN mkt.account AS a ON a.account = r.becomes
+	WHERE n.account = r.was AND n.at >= a.created_at;
+	UPDATE mkt.tier_change AS c
+	SET account = a.account
+	FROM unnest(was, becomes) AS r (was, becomes)
+	JOIN mkt.account AS a ON a.account = r.becomes
+	WHERE c.account = r.was AND c.at >= a.created_at;
 END;
 REVOKE ALL ON FUNCTION mkt.rename_accounts(text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.rename_accounts(text[], text[]) IS 'Gives the changes of tier and the notices of accounts their new names. Arguments: the names they had; those they have.';

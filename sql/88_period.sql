@@ -17,6 +17,7 @@ CREATE TABLE mkt.period (
 	highest_at	timestamptz,
 	edition		text,
 	tier		bigint,
+	billed_edition text,
 	billed_tier	bigint,
 	currency	text,
 	price		numeric,
@@ -46,7 +47,8 @@ COMMENT ON COLUMN mkt.period.highest IS 'The highest billable count from its sta
 COMMENT ON COLUMN mkt.period.highest_at IS 'When that was reached first.';
 COMMENT ON COLUMN mkt.period.edition IS 'The account''s edition at its end.';
 COMMENT ON COLUMN mkt.period.tier IS 'The tier at its end; null: none.';
-COMMENT ON COLUMN mkt.period.billed_tier IS 'The tier that its charge is for: without what mkt.tier_change has charged to the end of the term (B5).';
+COMMENT ON COLUMN mkt.period.billed_edition IS 'The edition that its months are charged for: until the term ends the one before what mkt.tier_change has charged to its end (B5).';
+COMMENT ON COLUMN mkt.period.billed_tier IS 'The tier of billed_edition that its months are charged for.';
 COMMENT ON COLUMN mkt.period.currency IS 'The currency of price and charge.';
 COMMENT ON COLUMN mkt.period.price IS 'What a month of tier cost on its last day; null where there was no price.';
 COMMENT ON COLUMN mkt.period.charge IS 'What is to be paid for it: the sum of its lines in mkt.period_line. 0 in a sandbox (B9), null where there was no price.';
@@ -104,12 +106,14 @@ CREATE TABLE mkt.past_account (
 	sandbox		boolean			NOT NULL,
 	tier		bigint,
 	tier_since	timestamptz,
+	becomes		text,
+	begins		boolean			NOT NULL DEFAULT false,
 	CONSTRAINT past_account_pkey PRIMARY KEY (account, ended_at)
 );
 COMMENT ON TABLE mkt.past_account IS 'Rows of mkt.account as they were before a change in a period that is not closed yet. Written by mktcontacts.';
 COMMENT ON COLUMN mkt.past_account.account IS 'The account.';
 COMMENT ON COLUMN mkt.past_account.ended_at IS 'When it was changed.';
-COMMENT ON COLUMN mkt.past_account.deleted IS 'Whether it was deleted then.';
+COMMENT ON COLUMN mkt.past_account.deleted IS 'Whether it was deleted then, or got another name.';
 COMMENT ON COLUMN mkt.past_account.created_at IS 'As in mkt.account, until then.';
 COMMENT ON COLUMN mkt.past_account.edition IS 'As in mkt.account, until then.';
 COMMENT ON COLUMN mkt.past_account.commitment IS 'As in mkt.account, until then.';
@@ -119,6 +123,8 @@ COMMENT ON COLUMN mkt.past_account.currency IS 'As in mkt.account, until then.';
 COMMENT ON COLUMN mkt.past_account.sandbox IS 'As in mkt.account, until then.';
 COMMENT ON COLUMN mkt.past_account.tier IS 'As in mkt.account_tier, just before; null: it had none.';
 COMMENT ON COLUMN mkt.past_account.tier_since IS 'As since in mkt.account_tier, just before.';
+COMMENT ON COLUMN mkt.past_account.becomes IS 'The name that it has now, if it got another one then.';
+COMMENT ON COLUMN mkt.past_account.begins IS 'Whether an account got this name then: its periods before are those of the name that it had.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.past_account', '');
 
 CREATE TABLE mkt.open_period (
@@ -134,20 +140,40 @@ COMMENT ON COLUMN mkt.open_period.starts_at IS 'Its first instant.';
 COMMENT ON COLUMN mkt.open_period.ends_at IS 'The update date that ends it, by the account''s settings; -infinity: the next mkt.run() finds out.';
 COMMENT ON COLUMN mkt.open_period.problem IS 'Why the last mkt.run() could not close it; null: it did not try, or can.';
 
-CREATE FUNCTION mkt.remember_account(before mkt.account, deleted boolean) RETURNS void
+-- An account that gets another name ends its period under the old one and begins one under the new. Its tier and its term go on, and
+-- so do their changes, which have the new name.
+
+CREATE FUNCTION mkt.remember_account(before mkt.account, deleted boolean, becomes text DEFAULT NULL) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
-	INSERT INTO mkt.past_account AS p (account, ended_at, deleted, created_at, edition, commitment, started_on, time_zone, currency, sandbox, tier, tier_since)
-	SELECT before.account, mkt.now(), deleted, before.created_at, before.edition, before.commitment, before.started_on, before.time_zone,
-		before.currency, before.sandbox, t.tier, t.since
-	FROM (SELECT) AS one
+	UPDATE mkt.past_account AS p
+	SET becomes = remember_account.becomes
+	WHERE remember_account.becomes IS NOT NULL AND p.becomes = before.account AND p.ended_at >= before.created_at;
+	INSERT INTO mkt.past_account AS p (account, ended_at, deleted, created_at, edition, commitment, started_on, time_zone, currency, sandbox,
+									   tier, tier_since, becomes, begins)
+	SELECT n.account, mkt.now(), deleted AND NOT n.begins, before.created_at, before.edition, before.commitment, before.started_on, before.time_zone,
+		before.currency, before.sandbox, t.tier, t.since, CASE WHEN NOT n.begins THEN remember_account.becomes END, n.begins
+	FROM (VALUES (before.account, false), (remember_account.becomes, true)) AS n (account, begins)
 	LEFT JOIN mkt.account_tier AS t ON t.account = before.account
-	ON CONFLICT ON CONSTRAINT past_account_pkey DO UPDATE SET deleted = p.deleted OR EXCLUDED.deleted;
-	UPDATE mkt.open_period AS o SET ends_at = '-infinity' WHERE o.account = before.account;
+	WHERE n.account IS NOT NULL
+	ON CONFLICT ON CONSTRAINT past_account_pkey DO UPDATE
+	SET deleted = EXCLUDED.deleted OR p.deleted AND NOT p.begins, becomes = coalesce(EXCLUDED.becomes, p.becomes);
+	UPDATE mkt.open_period AS o SET ends_at = '-infinity' WHERE o.account IN (before.account, remember_account.becomes);
 END;
-REVOKE ALL ON FUNCTION mkt.remember_account(mkt.account, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.remember_account(mkt.account, boolean) IS
-'Keeps the settings of an account for the periods that are not closed; of several changes at the same instant, those before the first. Arguments: the row as it was; whether it is deleted.';
+REVOKE ALL ON FUNCTION mkt.remember_account(mkt.account, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.remember_account(mkt.account, boolean, text) IS
+'Keeps the settings of an account for the periods that are not closed; of several changes at the same instant, those before the first. Arguments: the row as it was; whether its last period ends; the name that it gets, if that is another.';
+
+-- The changes of tier of an account that had the name later would be taken for this one's.
+CREATE FUNCTION mkt.is_taken(name text, by mkt.account) RETURNS boolean
+LANGUAGE SQL STABLE
+BEGIN ATOMIC
+	SELECT NOT EXISTS (SELECT FROM mkt.account AS a WHERE a.account = is_taken.name)
+		AND (EXISTS (SELECT FROM mkt.past_account AS p WHERE p.account = is_taken.name AND p.deleted AND p.becomes IS DISTINCT FROM (is_taken.by).account)
+			 OR EXISTS (SELECT FROM mkt.tier_change AS c WHERE c.account = is_taken.name AND c.at >= (is_taken.by).created_at));
+END;
+REVOKE ALL ON FUNCTION mkt.is_taken(text, mkt.account) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.is_taken(text, mkt.account) IS 'Whether a deleted account whose periods or changes of tier are in the way had a name that another is to get. Arguments: the name; the row of the other.';
 
 CREATE FUNCTION mkt.account_remembered() RETURNS trigger
 LANGUAGE C
@@ -161,7 +187,7 @@ BEGIN ATOMIC
 	UPDATE mkt.past_account AS p
 	SET tier = t.tier, tier_since = t.since
 	FROM mkt.account_tier AS t
-	WHERE t.account = remember_renewal.account AND p.account = remember_renewal.was AND p.ended_at = mkt.now();
+	WHERE t.account = remember_renewal.account AND p.account IN (remember_renewal.was, remember_renewal.account) AND p.ended_at = mkt.now();
 END;
 REVOKE ALL ON FUNCTION mkt.remember_renewal(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.remember_renewal(text, text) IS 'Gives the settings that an account had until now the tier of a renewal that was due before they changed. Arguments: its name then; and now.';
@@ -177,18 +203,43 @@ FOR EACH ROW EXECUTE FUNCTION mkt.account_remembered();
 CREATE TRIGGER was_emptied BEFORE TRUNCATE ON mkt.account
 FOR EACH STATEMENT EXECUTE FUNCTION mkt.account_remembered();
 
+-- What is not closed yet, and what a term is billed by, has the price of the edition under the name that it has now.
+
+CREATE FUNCTION mkt.rename_edition(was text, becomes text) RETURNS void
+LANGUAGE SQL
+BEGIN ATOMIC
+	UPDATE mkt.past_account AS p SET edition = rename_edition.becomes WHERE p.edition = rename_edition.was;
+	UPDATE mkt.tier_change AS c
+	SET from_edition = CASE c.from_edition WHEN rename_edition.was THEN rename_edition.becomes ELSE c.from_edition END,
+		edition = CASE c.edition WHEN rename_edition.was THEN rename_edition.becomes ELSE c.edition END
+	WHERE rename_edition.was IN (c.from_edition, c.edition);
+END;
+REVOKE ALL ON FUNCTION mkt.rename_edition(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.rename_edition(text, text) IS 'Gives what is kept of accounts the new name of an edition. Arguments: the name that it had; the one that it has.';
+
+CREATE FUNCTION mkt.edition_renamed() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'mkt_edition_renamed';
+REVOKE ALL ON FUNCTION mkt.edition_renamed() FROM PUBLIC;
+COMMENT ON FUNCTION mkt.edition_renamed() IS 'Trigger function of mkt.edition: what is kept of accounts has its new name.';
+
+-- Its name sorts after those of the foreign keys' triggers, which rename the edition of the accounts themselves.
+CREATE TRIGGER edition_renamed AFTER UPDATE OF edition ON mkt.edition
+FOR EACH ROW WHEN (OLD.edition <> NEW.edition) EXECUTE FUNCTION mkt.edition_renamed();
+
 -- Settings hold until they are changed. The end of a period is the next update date by those that hold at its start or,
 -- where they are changed before, by the new ones after the change (D7); an account that is deleted ends its last period.
 
 CREATE FUNCTION mkt.next_period(account text)
 RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, starts_on date, ends_on date, previous_closing bigint,
-			   edition text, commitment mkt.commitment, started_on date, time_zone text, currency text, sandbox boolean, created_at timestamptz)
+			   edition text, commitment mkt.commitment, started_on date, time_zone text, currency text, sandbox boolean, created_at timestamptz,
+			   current_name text)
 LANGUAGE SQL STABLE ROWS 1
 BEGIN ATOMIC
 	WITH RECURSIVE settings AS (
 		SELECT p.ended_at, p.deleted, p.created_at, p.edition, p.commitment, p.started_on, p.time_zone, p.currency, p.sandbox
 		FROM mkt.past_account AS p
-		WHERE p.account = next_period.account
+		WHERE p.account = next_period.account AND NOT p.begins
 		UNION ALL
 		SELECT 'infinity', false, a.created_at, a.edition, a.commitment, a.started_on, a.time_zone, a.currency, a.sandbox
 		FROM mkt.account AS a
@@ -203,9 +254,14 @@ BEGIN ATOMIC
 		SELECT f.starts_at, mkt.next_update(f.commitment, f.started_on, f.time_zone, f.starts_at) AS ends_at,
 			f.ended_at, f.deleted, f.created_at, f.edition, f.commitment, f.started_on, f.time_zone, f.currency, f.sandbox
 		FROM (
-			SELECT s.*, greatest(s.created_at, (SELECT c.ends_at FROM closed AS c)) AS starts_at
+			SELECT s.*, b.starts_at
 			FROM settings AS s
-			WHERE s.ended_at > greatest(s.created_at, (SELECT c.ends_at FROM closed AS c))
+			CROSS JOIN LATERAL (
+				SELECT greatest(s.created_at, (SELECT c.ends_at FROM closed AS c), max(p.ended_at)) AS starts_at
+				FROM mkt.past_account AS p
+				WHERE p.account = next_period.account AND p.begins AND p.ended_at <= s.ended_at
+			) AS b
+			WHERE s.ended_at > b.starts_at
 			ORDER BY s.ended_at
 			LIMIT 1
 		) AS f
@@ -224,13 +280,20 @@ BEGIN ATOMIC
 		LIMIT 1
 	)
 	SELECT l.starts_at, l.ending, coalesce(c.ends_on, (l.starts_at AT TIME ZONE l.time_zone)::date), (l.ending AT TIME ZONE l.time_zone)::date,
-		c.closing, l.edition, l.commitment, l.started_on, l.time_zone, l.currency, l.sandbox, l.created_at
+		c.closing, l.edition, l.commitment, l.started_on, l.time_zone, l.currency, l.sandbox, l.created_at,
+		coalesce((
+			SELECT p.becomes
+			FROM mkt.past_account AS p
+			WHERE p.account = next_period.account AND p.deleted AND NOT p.begins AND p.ended_at >= l.ending
+			ORDER BY p.ended_at
+			LIMIT 1
+		), next_period.account)
 	FROM last AS l
 	LEFT JOIN closed AS c ON c.ends_at = l.starts_at
 	WHERE l.ending < 'infinity';
 END;
 REVOKE ALL ON FUNCTION mkt.next_period(text) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.next_period(text) IS 'The first period of an account that is not closed, and the settings at its end.';
+COMMENT ON FUNCTION mkt.next_period(text) IS 'The first period of an account that is not closed, the settings at its end, and the name that the account has now.';
 
 -- A row of counts says how many contacts changed (at), until when they were marketing before and since. So a count at an instant is
 -- what the rows made until then say of it, and it changes at the instants of rows, and where pending contacts expire. A sum holds
@@ -313,11 +376,11 @@ COMMENT ON FUNCTION mkt.unknown_counts(text, timestamptz, timestamptz) IS
 'Which counts of a period are not known, because a table''s history does not reach so far back: at its start, inside, at its end; and why.';
 
 -- The tier just before an instant is the one that the first change since then was from. mkt.tier_change says it of all but the first
--- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. A tier that was exceeded in mid-term has been charged to the end of the
--- term (B5), so what is billed until then is the tier before.
+-- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. What
+-- changed in mid-term has been charged to the end of the term (B5), or gives nothing back: until then what was before is billed.
 
-CREATE FUNCTION mkt.tier_of_period(account text, edition text, time_zone text, created_at timestamptz, starts_on date, ends_at timestamptz,
-								   OUT tier bigint, OUT billed_tier bigint)
+CREATE FUNCTION mkt.tier_of_period(account text, current_name text, edition text, created_at timestamptz, starts_on date, ends_at timestamptz,
+								   OUT tier bigint, OUT billed_edition text, OUT billed_tier bigint)
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	WITH later AS (
@@ -337,27 +400,29 @@ BEGIN ATOMIC
 			SELECT greatest(c.from_tier, (SELECT max(x.to_tier) FROM mkt.tier_change AS x
 										  WHERE x.account = c.account AND x.at < tier_of_period.ends_at AND x.change > c.change)) AS from_tier
 			FROM mkt.tier_change AS c
-			WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.ends_at AND c.at < l.ended_at
+			WHERE c.account = tier_of_period.current_name AND c.at >= tier_of_period.ends_at
+			  AND (c.at < l.ended_at OR c.at = l.ended_at AND c.reason = 'renewed')
 			ORDER BY c.change
 			LIMIT 1
 		) AS c ON true
-		WHERE tier_of_period.edition IS NOT NULL
-	), risen AS (
-		SELECT c.from_tier, c.at, c.change,
-			c.reason = 'exceeded' AND NOT c.sandbox AND c.charge IS NOT NULL AND (c.at AT TIME ZONE time_zone)::date + c.days_left > starts_on AS is_charged
-		FROM mkt.tier_change AS c
-		WHERE c.account = tier_of_period.account AND c.at >= tier_of_period.created_at AND c.at < tier_of_period.ends_at
+	), of_term AS (
+		SELECT c.at, c.change, c.from_edition, c.from_tier, c.from_price, c.charge
+		FROM mkt.changes_of_term(tier_of_period.current_name, tier_of_period.created_at, tier_of_period.starts_on, tier_of_period.ends_at) AS c
 	)
-	SELECT e.tier,
-		coalesce((SELECT r.from_tier FROM risen AS r
-				  WHERE r.is_charged AND NOT EXISTS (SELECT FROM risen AS n WHERE NOT n.is_charged AND (n.at, n.change) > (r.at, r.change))
-				  ORDER BY r.at, r.change
-				  LIMIT 1), e.tier)
-	FROM ending AS e;
+	SELECT e.tier, coalesce(b.from_edition, tier_of_period.edition), coalesce(b.from_tier, e.tier)
+	FROM ending AS e
+	LEFT JOIN (
+		SELECT c.from_edition, c.from_tier
+		FROM of_term AS c
+		WHERE c.from_price IS NOT NULL AND EXISTS (SELECT FROM of_term WHERE charge IS NOT NULL)
+		ORDER BY c.at, c.change
+		LIMIT 1
+	) AS b ON true
+	WHERE tier_of_period.edition IS NOT NULL;
 END;
 REVOKE ALL ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) IS
-'The tier of an account just before an instant, and the one that its period is billed for. Nulls without an edition.';
+'The tier of an account just before an instant, and the edition and tier that its period is billed for. Nulls without an edition.';
 
 CREATE FUNCTION mkt.part_of_month(commitment mkt.commitment, started_on date, time_zone text, starts_on date, ends_on date, ends_at timestamptz,
 								  OUT days integer, OUT of_days integer)
@@ -375,7 +440,7 @@ REVOKE ALL ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date,
 COMMENT ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date, timestamptz) IS
 'The days of a period, from the start of the commitment on, and those of the month in which it ends: the calendar''s, or from one renewal day to the next.';
 
-CREATE FUNCTION mkt.period_charges(account text, starts_at timestamptz, ends_at timestamptz, time_zone text, edition text, billed_tier bigint,
+CREATE FUNCTION mkt.period_charges(current_name text, starts_at timestamptz, ends_at timestamptz, time_zone text, billed_edition text, billed_tier bigint,
 								   currency text, sandbox boolean, days integer, of_days integer)
 RETURNS TABLE (line integer, description text, quantity numeric, unit_price numeric, amount numeric)
 LANGUAGE SQL STABLE ROWS 4
@@ -384,27 +449,28 @@ BEGIN ATOMIC
 		SELECT d.day, c.decimals
 		FROM (SELECT ((ends_at - interval '1 microsecond') AT TIME ZONE time_zone)::date AS day) AS d
 		JOIN mkt.currency AS c ON c.currency = period_charges.currency AND d.day >= c.valid_from AND d.day < coalesce(c.valid_to, 'infinity')
-		WHERE mkt.price_on(edition, billed_tier, period_charges.currency, d.day) IS NOT NULL AND NOT sandbox
+		WHERE mkt.price_on(billed_edition, billed_tier, period_charges.currency, d.day) IS NOT NULL AND NOT sandbox
 	)
 	SELECT (row_number() OVER (ORDER BY l.part, l.at, l.line))::integer, l.description, l.quantity, l.unit_price, l.amount
 	FROM (
 		SELECT 1 AS part, NULL::timestamptz AS at, q.line,
-			format('%s, %s', edition, q.description) || CASE WHEN days <> of_days THEN format(', %s of %s days', days, of_days) ELSE '' END AS description,
+			format('%s, %s', billed_edition, q.description) || CASE WHEN days <> of_days THEN format(', %s of %s days', days, of_days) ELSE '' END AS description,
 			q.quantity::numeric AS quantity, q.unit_price,
 			round(q.quantity * q.unit_price * days / of_days, m.decimals) AS amount
 		FROM month AS m
-		CROSS JOIN LATERAL mkt.quote(edition, billed_tier, period_charges.currency, m.day::timestamptz) AS q
+		CROSS JOIN LATERAL mkt.quote(billed_edition, billed_tier, period_charges.currency, m.day::timestamptz) AS q
 		UNION ALL
 		SELECT 2, c.at, c.to_tier,
-			format('%s, tier %s instead of %s from %s, %s of %s days of the term', c.edition, c.to_tier, c.from_tier,
+			format('%s, tier %s instead of %s from %s, %s of %s days of the term', c.edition, c.to_tier,
+				   CASE WHEN c.from_edition <> c.edition THEN c.from_edition || ', tier ' ELSE '' END || c.from_tier,
 				   to_char(c.at AT TIME ZONE time_zone, 'YYYY-MM-DD'), c.days_left, c.days_of_term),
 			1, c.charge, c.charge
 		FROM mkt.tier_change AS c
-		WHERE c.account = period_charges.account AND c.at >= starts_at AND c.at < ends_at AND c.currency = period_charges.currency
+		WHERE c.account = period_charges.current_name AND c.at >= starts_at AND c.at < ends_at AND c.currency = period_charges.currency
 		  AND c.charge <> 0 AND NOT sandbox
 		UNION ALL
-		SELECT 3, NULL, 1, format('%s, sandbox: nothing is billed', edition), 1, 0, 0
-		WHERE sandbox AND edition IS NOT NULL
+		SELECT 3, NULL, 1, format('%s, sandbox: nothing is billed', billed_edition), 1, 0, 0
+		WHERE sandbox AND billed_edition IS NOT NULL
 	) AS l;
 END;
 REVOKE ALL ON FUNCTION mkt.period_charges(text, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) FROM PUBLIC;
@@ -415,7 +481,7 @@ CREATE FUNCTION mkt.undated_periods() RETURNS text[]
 LANGUAGE SQL
 BEGIN ATOMIC
 	DELETE FROM mkt.past_account AS p
-	WHERE p.ended_at <= greatest(p.created_at, (SELECT max(c.ends_at) FROM mkt.period AS c WHERE c.account = p.account));
+	WHERE p.ended_at <= greatest(p.created_at, (SELECT max(c.ends_at) FROM mkt.period AS c WHERE c.account = p.account)) OR p.begins AND p.deleted;
 	SELECT array_agg(a.account)
 	FROM (
 		(SELECT account FROM mkt.account
@@ -480,35 +546,37 @@ CREATE FUNCTION mkt.close_periods(accounts text[], settled timestamptz) RETURNS 
 LANGUAGE SQL
 BEGIN ATOMIC
 	WITH due AS MATERIALIZED (
-		SELECT k.account, n.*, t.tier, t.billed_tier, m.days, m.of_days,
+		SELECT k.account, n.*, t.tier, t.billed_edition, t.billed_tier, m.days, m.of_days,
 			((n.ends_at - interval '1 microsecond') AT TIME ZONE n.time_zone)::date AS last_day
 		FROM unnest(close_periods.accounts) AS k (account)
 		CROSS JOIN LATERAL mkt.next_period(k.account) AS n
-		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.edition, n.time_zone, n.created_at, n.starts_on, n.ends_at) AS t ON true
+		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.current_name, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 		CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
 		WHERE n.ends_at <= settled
 	), line AS MATERIALIZED (
 		SELECT d.account, d.ends_at, d.currency, l.line, l.description, l.quantity, l.unit_price, l.amount
 		FROM due AS d
-		CROSS JOIN LATERAL mkt.period_charges(d.account, d.starts_at, d.ends_at, d.time_zone, d.edition, d.billed_tier, d.currency,
+		CROSS JOIN LATERAL mkt.period_charges(d.current_name, d.starts_at, d.ends_at, d.time_zone, d.billed_edition, d.billed_tier, d.currency,
 											  d.sandbox, d.days, d.of_days) AS l
 	), priced AS (
 		SELECT d.*, mkt.price_on(d.edition, d.tier, d.currency, d.last_day) AS price,
+			mkt.price_on(d.billed_edition, d.billed_tier, d.currency, d.last_day) AS billed_price,
 			(SELECT sum(l.amount) FROM line AS l WHERE l.account = d.account) AS charge,
 			(SELECT string_agg(format('%s %s for tier %s are not in charge', c.charge, c.currency, c.to_tier), '; ' ORDER BY c.at)
 			 FROM mkt.tier_change AS c
-			 WHERE c.account = d.account AND c.at >= d.starts_at AND c.at < d.ends_at AND c.currency <> d.currency AND c.charge <> 0) AS other
+			 WHERE c.account = d.current_name AND c.at >= d.starts_at AND c.at < d.ends_at AND c.currency <> d.currency AND c.charge <> 0) AS other
 		FROM due AS d
 	), closed AS (
 		INSERT INTO mkt.period (account, starts_at, ends_at, starts_on, ends_on, opening, created, promotions, demotions, deletions, adjusted, closing,
-								highest, highest_at, edition, tier, billed_tier, currency, price, charge, sandbox, note, closed_at)
+								highest, highest_at, edition, tier, billed_edition, billed_tier, currency, price, charge, sandbox, note, closed_at)
 		SELECT p.account, p.starts_at, p.ends_at, p.starts_on, p.ends_on, o.opening, k.created, k.promotions, k.demotions, k.deletions,
 			k.opening - o.opening, CASE WHEN NOT u.at_end THEN c.closing END, greatest(k.highest, CASE WHEN NOT u.inside THEN o.opening END),
 			CASE WHEN o.opening > k.highest THEN p.starts_at ELSE k.highest_at END,
-			p.edition, p.tier, p.billed_tier, CASE WHEN p.edition IS NOT NULL THEN p.currency END, p.price, p.charge, p.sandbox,
+			p.edition, p.tier, p.billed_edition, p.billed_tier, CASE WHEN p.edition IS NOT NULL THEN p.currency END, p.price, p.charge, p.sandbox,
 			nullif(concat_ws('; ', u.note,
 							 CASE WHEN p.tier IS NULL AND p.edition IS NOT NULL THEN format('no tier of %s', p.edition)
-								  WHEN p.tier IS NOT NULL AND p.price IS NULL THEN format('no price of %s in %s', p.edition, p.currency) END,
+								  WHEN p.tier IS NOT NULL AND p.price IS NULL THEN format('no price of %s in %s', p.edition, p.currency)
+								  WHEN p.tier IS NOT NULL AND p.billed_price IS NULL THEN format('no price of %s in %s', p.billed_edition, p.currency) END,
 							 CASE WHEN NOT p.sandbox THEN p.other END), ''),
 			mkt.now()
 		FROM priced AS p
@@ -565,9 +633,9 @@ BEGIN ATOMIC
 	SELECT l.line, l.description, l.quantity, l.unit_price, l.amount, n.currency, true
 	FROM asked AS a
 	CROSS JOIN LATERAL mkt.next_period(invoice.account) AS n
-	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.edition, n.time_zone, n.created_at, n.starts_on, n.ends_at) AS t ON true
+	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.current_name, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 	CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
-	CROSS JOIN LATERAL mkt.period_charges(invoice.account, n.starts_at, n.ends_at, n.time_zone, n.edition, t.billed_tier, n.currency,
+	CROSS JOIN LATERAL mkt.period_charges(n.current_name, n.starts_at, n.ends_at, n.time_zone, t.billed_edition, t.billed_tier, n.currency,
 										  n.sandbox, m.days, m.of_days) AS l
 	WHERE a.draft
 	UNION ALL

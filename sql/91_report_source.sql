@@ -2,19 +2,19 @@
 -- function for those who want one account only.
 
 CREATE FUNCTION mkt.count_sources(of_account text, OUT contacts regclass, OUT account text, OUT source_type text, OUT source_name text,
-								  OUT billable bigint, OUT pending bigint) RETURNS SETOF record
+								  OUT billable bigint, OUT pending bigint, OUT deleted bigint) RETURNS SETOF record
 LANGUAGE C STABLE
 AS 'MODULE_PATHNAME', 'mkt_count_sources';
 COMMENT ON FUNCTION mkt.count_sources(text) IS
 'Marketing contacts by table, account and source, for mkt.source_usage. Argument: an account, or null for all. Leaves out tables of which the caller may not read every row and column.';
 
 CREATE VIEW mkt.source_usage AS
-SELECT s.account, s.source_type, s.source_name, s.billable, s.pending,
+SELECT s.account, s.source_type, s.source_name, s.billable, s.pending, s.deleted,
 	round(s.billable / s.all_billable, 4) AS share,
 	round(u.price * s.billable / s.all_billable, 2) AS price,
 	u.currency
 FROM (
-	SELECT account, source_type, source_name, sum(billable)::bigint AS billable, sum(pending)::bigint AS pending,
+	SELECT account, source_type, source_name, sum(billable)::bigint AS billable, sum(pending)::bigint AS pending, sum(deleted)::bigint AS deleted,
 		sum(sum(billable)) OVER (PARTITION BY account) AS all_billable
 	FROM mkt.count_sources(NULL)
 	GROUP BY account, source_type, source_name
@@ -25,8 +25,9 @@ COMMENT ON VIEW mkt.source_usage IS
 COMMENT ON COLUMN mkt.source_usage.account IS 'The account; null: contacts without one.';
 COMMENT ON COLUMN mkt.source_usage.source_type IS 'The tool that set their status: marketing_source_type of the contacts.';
 COMMENT ON COLUMN mkt.source_usage.source_name IS 'Which one of these: marketing_source_name of the contacts.';
-COMMENT ON COLUMN mkt.source_usage.billable IS 'Marketing contacts, pending ones included.';
+COMMENT ON COLUMN mkt.source_usage.billable IS 'Marketing contacts, pending ones and deleted ones that still count included.';
 COMMENT ON COLUMN mkt.source_usage.pending IS 'Marketing contacts that become non-marketing on an update date.';
+COMMENT ON COLUMN mkt.source_usage.deleted IS 'Deleted contacts that count until the next update date (T13); they have no source.';
 COMMENT ON COLUMN mkt.source_usage.share IS 'Their part of the account''s billable contacts, from 0 to 1.';
 COMMENT ON COLUMN mkt.source_usage.price IS 'The same part of the account''s price a month, to 0.01; null without one, and from the function.';
 COMMENT ON COLUMN mkt.source_usage.currency IS 'The currency of price.';
@@ -37,6 +38,7 @@ BEGIN ATOMIC
 	SELECT s.account, s.source_type, s.source_name,
 		sum(s.billable)::bigint,
 		sum(s.pending)::bigint,
+		sum(s.deleted)::bigint,
 		round(sum(s.billable) / sum(sum(s.billable)) OVER (), 4),
 		NULL::numeric, NULL::text
 	FROM mkt.count_sources(source_usage.account) AS s

@@ -87,12 +87,14 @@ static List *find_running(TimestampTz due);
 static List *find_prepared(void);
 static TimestampTz wait_for(List *running, TimestampTz settled, int *waited);
 static bool is_running(const Running *running);
+static char *name_in(const TriggerData *trigger, HeapTuple tuple);
 static bool is_renamed(const TriggerData *trigger);
-static HeapTuple begin_anew(const TriggerData *trigger);
-static void remember(const TriggerData *trigger, bool ends);
+static void check_name(const TriggerData *trigger);
+static void remember(const TriggerData *trigger, bool is_renamed);
 
 PG_FUNCTION_INFO_V1(mkt_period_closed);
 PG_FUNCTION_INFO_V1(mkt_account_remembered);
+PG_FUNCTION_INFO_V1(mkt_edition_renamed);
 PG_FUNCTION_INFO_V1(mkt_refuse_invoice);
 
 /* What mkt.run() does: closes all periods that have ended, some accounts at a time. */
@@ -375,14 +377,14 @@ mkt_period_closed(PG_FUNCTION_ARGS)
 
 /*
  * Trigger on mkt.account, before a change: keeps what the row is for periods that
- * are not closed.  A row that becomes another account's begins anew.
+ * are not closed.
  */
 Datum
 mkt_account_remembered(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	HeapTuple	result = NULL;
-	bool		ends = true;
+	bool		renamed = false;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -391,43 +393,61 @@ mkt_account_remembered(PG_FUNCTION_ARGS)
 	LockDatabaseObject(mkt_relation("period"), 0, 0, ShareLock);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
-		ends = is_renamed(trigger);
-		result = ends ? begin_anew(trigger) : trigger->tg_newtuple;
+		result = trigger->tg_newtuple;
+		renamed = is_renamed(trigger);
 	}
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		result = trigger->tg_trigtuple;
 	SPI_connect();
-	remember(trigger, ends);
+	if (renamed)
+		check_name(trigger);
+	remember(trigger, renamed);
 	SPI_finish();
 	return PointerGetDatum(result);
+}
+
+static char *
+name_in(const TriggerData *trigger, HeapTuple tuple)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+
+	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, "account"));
 }
 
 static bool
 is_renamed(const TriggerData *trigger)
 {
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			column = SPI_fnumber(desc, "account");
-
-	return strcmp(SPI_getvalue(trigger->tg_trigtuple, desc, column),
-				  SPI_getvalue(trigger->tg_newtuple, desc, column)) != 0;
+	return strcmp(name_in(trigger, trigger->tg_trigtuple), name_in(trigger, trigger->tg_newtuple)) != 0;
 }
 
-static HeapTuple
-begin_anew(const TriggerData *trigger)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			column = SPI_fnumber(desc, "created_at");
-	Datum		now = TimestampTzGetDatum(mkt_now());
-
-	return heap_modify_tuple_by_cols(trigger->tg_newtuple, desc, 1, &column, &now, &(bool) {false});
-}
-
-/* The row, or all rows; whether they end now or only change. */
 static void
-remember(const TriggerData *trigger, bool ends)
+check_name(const TriggerData *trigger)
 {
-	Oid			types[] = {trigger->tg_relation->rd_rel->reltype, BOOLOID};
-	Datum		values[] = {(Datum) 0, BoolGetDatum(ends)};
+	char	   *name = name_in(trigger, trigger->tg_newtuple);
+	Oid			types[] = {TEXTOID, trigger->tg_relation->rd_rel->reltype};
+	Datum		values[] = {
+		CStringGetTextDatum(name),
+		heap_copy_tuple_as_datum(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation))
+	};
+	bool		isnull;
+
+	mkt_run_as_extension("SELECT mkt.is_taken($1, $2)", lengthof(types), types, values, NULL);
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("account \"%s\" cannot be renamed to \"%s\"",
+					   name_in(trigger, trigger->tg_trigtuple), name),
+				errdetail("An account that is deleted had that name meanwhile; its periods and changes of tier have it."),
+				errhint("Choose another name."));
+}
+
+/* The row, or all rows: whether it only changes, gets another name or goes. */
+static void
+remember(const TriggerData *trigger, bool is_renamed)
+{
+	Oid			types[] = {trigger->tg_relation->rd_rel->reltype, BOOLOID, TEXTOID};
+	Datum		values[] = {(Datum) 0, (Datum) 0, (Datum) 0};
+	char		nulls[] = {' ', ' ', is_renamed ? ' ' : 'n'};
 
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
@@ -435,7 +455,34 @@ remember(const TriggerData *trigger, bool ends)
 		return;
 	}
 	values[0] = heap_copy_tuple_as_datum(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
-	mkt_run_as_extension("SELECT mkt.remember_account($1, $2)", lengthof(types), types, values, NULL);
+	values[1] = BoolGetDatum(is_renamed || TRIGGER_FIRED_BY_DELETE(trigger->tg_event));
+	if (is_renamed)
+		values[2] = CStringGetTextDatum(name_in(trigger, trigger->tg_newtuple));
+	mkt_run_as_extension("SELECT mkt.remember_account($1, $2, $3)", lengthof(types), types, values, nulls);
+}
+
+/* Trigger on mkt.edition, after it got another name. */
+Datum
+mkt_edition_renamed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	int			column;
+	Datum		values[2];
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_MKT_WRONG_CALL),
+				errmsg("mkt.edition_renamed() is the trigger function of mkt.edition"));
+	desc = RelationGetDescr(trigger->tg_relation);
+	column = SPI_fnumber(desc, "edition");
+	values[0] = CStringGetTextDatum(SPI_getvalue(trigger->tg_trigtuple, desc, column));
+	values[1] = CStringGetTextDatum(SPI_getvalue(trigger->tg_newtuple, desc, column));
+	SPI_connect();
+	mkt_run_as_extension("SELECT mkt.rename_edition($1, $2)", lengthof(values),
+						 (Oid[]) {TEXTOID, TEXTOID}, values, NULL);
+	SPI_finish();
+	return PointerGetDatum(NULL);
 }
 
 /* mkt.refuse_invoice(account, period_end, known) */

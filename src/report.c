@@ -35,13 +35,14 @@ typedef struct Asked
 
 typedef char *(*QueryBuilder) (const Asked *asked);
 
-static void ask_all(FunctionCallInfo fcinfo, QueryBuilder build);
+static void ask_all(FunctionCallInfo fcinfo, QueryBuilder build, QueryBuilder build_counts);
 static void ask(FunctionCallInfo fcinfo, const MktAttachedTable *table,
-				QueryBuilder build, DestReceiver *dest);
+				QueryBuilder build, QueryBuilder build_counts, DestReceiver *dest);
 static char *account_condition(Asked *asked, const MktAttachedTable *table,
 							   Datum account);
 static bool find_account(const MktAttachedTable *table, Datum name, Datum *account);
 static char *sources_query(const Asked *asked);
+static char *deleted_query(const Asked *asked);
 static char *unreachable_query(const Asked *asked);
 static char *contact_key(const Asked *asked);
 
@@ -52,7 +53,7 @@ PG_FUNCTION_INFO_V1(mkt_find_unreachable);
 Datum
 mkt_count_sources(PG_FUNCTION_ARGS)
 {
-	ask_all(fcinfo, sources_query);
+	ask_all(fcinfo, sources_query, deleted_query);
 	return (Datum) 0;
 }
 
@@ -60,12 +61,12 @@ mkt_count_sources(PG_FUNCTION_ARGS)
 Datum
 mkt_find_unreachable(PG_FUNCTION_ARGS)
 {
-	ask_all(fcinfo, unreachable_query);
+	ask_all(fcinfo, unreachable_query, NULL);
 	return (Datum) 0;
 }
 
 static void
-ask_all(FunctionCallInfo fcinfo, QueryBuilder build)
+ask_all(FunctionCallInfo fcinfo, QueryBuilder build, QueryBuilder build_counts)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
@@ -83,7 +84,7 @@ ask_all(FunctionCallInfo fcinfo, QueryBuilder build)
 		const MktAttachedTable *table = lfirst(cell);
 
 		if (get_rel_name(table->contacts) != NULL && mkt_reads_all(table->contacts))
-			ask(fcinfo, table, build, dest);
+			ask(fcinfo, table, build, build_counts, dest);
 	}
 	SPI_finish();
 	AtEOXact_GUC(false, nestlevel);
@@ -92,7 +93,7 @@ ask_all(FunctionCallInfo fcinfo, QueryBuilder build)
 
 static void
 ask(FunctionCallInfo fcinfo, const MktAttachedTable *table, QueryBuilder build,
-	DestReceiver *dest)
+	QueryBuilder build_counts, DestReceiver *dest)
 {
 	const MktAttachment *attachment = mkt_attachment_of(table->contacts);
 	MktConditions conditions = mkt_condition_read(table->contacts);
@@ -128,6 +129,12 @@ ask(FunctionCallInfo fcinfo, const MktAttachedTable *table, QueryBuilder build,
 		elog(ERROR, "could not ask table %s", mkt_qualified_name(table->contacts));
 	mkt_act_again_as(rights);
 	error_context_stack = context.previous;
+	if (build_counts == NULL)
+		return;
+	rights = mkt_act_as(mkt_extension_owner());
+	if (SPI_execute_extended(build_counts(&asked), &options) != SPI_OK_SELECT)
+		elog(ERROR, "could not read counts");
+	mkt_act_again_as(rights);
 }
 
 /*
@@ -180,13 +187,33 @@ sources_query(const Asked *asked)
 	const MktAttachment *attachment = asked->attachment;
 
 	return psprintf("SELECT %u::pg_catalog.oid::pg_catalog.regclass, %s, %s::pg_catalog.text, %s::pg_catalog.text, "
-					"pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE %s) "
+					"pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE %s), 0::pg_catalog.int8 "
 					"FROM %s WHERE %s GROUP BY 2, 3, 4",
 					attachment->contacts, asked->account,
 					mkt_attachment_column(attachment, attachment->source_type),
 					mkt_attachment_column(attachment, attachment->source_name),
 					mkt_attachment_column(attachment, attachment->flag),
 					asked->from, asked->where);
+}
+
+/* Those that are not there any more and still count (T13) are in the counts only. */
+static char *
+deleted_query(const Asked *asked)
+{
+	const MktAttachment *attachment = asked->attachment;
+
+	return psprintf("SELECT %u::pg_catalog.oid::pg_catalog.regclass, d.account_name, NULL::pg_catalog.text, NULL::pg_catalog.text, "
+					"d.n, 0::pg_catalog.int8, d.n "
+					"FROM (SELECT c.account_name, pg_catalog.sum(CASE WHEN c.until OPERATOR(pg_catalog.>) mkt.now() THEN c.n ELSE 0 END "
+					"OPERATOR(pg_catalog.-) CASE WHEN c.was OPERATOR(pg_catalog.>) mkt.now() THEN c.n ELSE 0 END)::pg_catalog.int8 AS n "
+					"FROM (SELECT account_name, was, until, n FROM ONLY %s WHERE deleted UNION ALL "
+					"SELECT account_name, was, until, n FROM mkt.unposted() "
+					"WHERE deleted AND count_table OPERATOR(pg_catalog.=) %u::pg_catalog.oid) AS c "
+					"WHERE %s GROUP BY c.account_name) AS d WHERE d.n OPERATOR(pg_catalog.<>) 0",
+					attachment->contacts, mkt_qualified_name(attachment->count_table),
+					attachment->count_table,
+					asked->params->params[0].ptype == TEXTOID ?
+					"c.account_name OPERATOR(pg_catalog.=) $1" : "true");
 }
 
 static char *

@@ -400,7 +400,7 @@ is_far(const Boundary *known, int64 billable, int64 before)
 static void
 renew(const char *account)
 {
-	while (call("SELECT mkt.renew_tier(a) FROM mkt.account AS a WHERE a.account OPERATOR(pg_catalog.=) $1",
+	while (call("SELECT mkt.renew_tier(a, a.account) FROM mkt.account AS a WHERE a.account OPERATOR(pg_catalog.=) $1",
 				1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(account)}) > 0)
 		CHECK_FOR_INTERRUPTS();
 }
@@ -544,8 +544,8 @@ read_change(TriggerData *trigger, TupleTableSlot *before, TupleTableSlot *after,
 	change->restarts = differs(before, after, ACC_EDITION) &&
 		(change->from_edition == NULL || !has_new_name(change->from_edition));
 	if (change->from_edition &&
-		(change->restarts || change->redates || differs(before, after, ACC_CURRENCY) ||
-		 differs(before, after, ACC_SANDBOX)))
+		(change->restarts || change->redates || change->old_name ||
+		 differs(before, after, ACC_CURRENCY) || differs(before, after, ACC_SANDBOX)))
 		change->before = heap_modify_tuple_by_cols(ExecCopySlotHeapTuple(before),
 												   RelationGetDescr(trigger->tg_relation), 1,
 												   (int[]) {ACC_ACCOUNT},
@@ -614,18 +614,18 @@ static void
 renew_by(const Changed *change, TupleDesc desc)
 {
 	Watched		watched = {0};
+	Datum		old_name = CStringGetTextDatum(change->old_name ? change->old_name : change->account);
 
 	if (change->before == NULL)
 		return;
 	read_watched(&watched, change->account);
 	if (!watched.is_watched || watched.known.renews_at > mkt_now())
 		return;
-	while (call("SELECT mkt.renew_tier($1)", 1, &desc->tdtypeid,
-				(Datum[]) {heap_copy_tuple_as_datum(change->before, desc)}) > 0)
+	while (call("SELECT mkt.renew_tier($1, $2)", 2, (Oid[]) {desc->tdtypeid, TEXTOID},
+				(Datum[]) {heap_copy_tuple_as_datum(change->before, desc), old_name}) > 0)
 		CHECK_FOR_INTERRUPTS();
 	call("SELECT mkt.remember_renewal($1, $2)", 2, (Oid[]) {TEXTOID, TEXTOID},
-		 (Datum[]) {CStringGetTextDatum(change->old_name ? change->old_name : change->account),
-					CStringGetTextDatum(change->account)});
+		 (Datum[]) {old_name, CStringGetTextDatum(change->account)});
 }
 
 static void

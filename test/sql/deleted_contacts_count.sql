@@ -46,6 +46,19 @@ COMMIT;
 SELECT billable, deleted, total FROM counts WHERE account = 'keeps';
 SELECT * FROM mkt.verify();
 
+-- By source, they are those without one, so that shares and prices add up; in the transaction that deletes as well.
+SELECT * FROM mkt.source_usage('keeps');
+BEGIN;
+DELETE FROM contact WHERE id = 21;
+SELECT account, source_type, source_name, billable, pending, deleted, share FROM mkt.source_usage WHERE account IN ('keeps', 'other') ORDER BY 1;
+SELECT s.account, sum(s.billable) = u.billable AS billable, sum(s.deleted) = u.deleted AS deleted, sum(s.share)
+FROM mkt.source_usage AS s JOIN mkt.usage AS u USING (account) WHERE u.account IN ('keeps', 'other') GROUP BY s.account, u.billable, u.deleted ORDER BY 1;
+ROLLBACK;
+BEGIN;
+SET LOCAL mktcontacts.clock = '2026-04-01 00:00+00';
+SELECT * FROM mkt.source_usage('keeps');
+ROLLBACK;
+
 -- What is not there is no non-marketing contact, neither now nor on the update date.
 SELECT mkt.open_review('contact', 'keeps') AS review \gset
 SELECT selected FROM mkt.review_filter(:review, '{"filterGroups": [{"filters": [{"propertyName": "id", "operator": "IN", "values": ["30", "31"]}]}]}'::jsonb);

@@ -4,9 +4,9 @@ SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS mktcontacts; R
 SET timezone = 'UTC'; SET datestyle = ISO;
 CREATE SCHEMA late;
 SET search_path = late;
-INSERT INTO mkt.edition (edition) VALUES ('small');
-INSERT INTO mkt.increment (edition, included, increment) VALUES ('small', 20, 15);
-INSERT INTO mkt.price (edition, currency, base, per_increment) SELECT 'small', c, 99.95, 7.77 FROM unnest(ARRAY['EUR', 'USD']) AS c;
+INSERT INTO mkt.edition (edition) VALUES ('small'), ('dearer');
+INSERT INTO mkt.increment (edition, included, increment) VALUES ('small', 20, 15), ('dearer', 30, 10);
+INSERT INTO mkt.price (edition, currency, base, per_increment) SELECT e, c, p, 7.77 FROM (VALUES ('small', 99.95), ('dearer', 149.99)) AS e (e, p), unnest(ARRAY['EUR', 'USD']) AS c;
 
 -- 600 steps of a year and a half: single contacts and many, of accounts with other zones and dates, and their settings.
 SELECT setseed(0.42);
@@ -21,7 +21,9 @@ CREATE FUNCTION statement(step, world text) RETURNS text LANGUAGE SQL AS $$
 	WHEN $1.kind < 50 THEN 'UPDATE contact SET marketing_status = ''non_marketing'' WHERE id BETWEEN %2$s AND %3$s'
 	WHEN $1.kind < 65 THEN 'UPDATE contact SET marketing_status = ''marketing'', marketing_until_next_update = false WHERE id BETWEEN %2$s AND %3$s'
 	WHEN $1.kind < 72 THEN 'DELETE FROM contact WHERE id BETWEEN %2$s AND %4$s'
+	WHEN $1.kind < 75 THEN 'UPDATE mkt.account SET edition = CASE %2$s %% 2 WHEN 0 THEN ''small'' ELSE ''dearer'' END WHERE account = %1$L'
 	WHEN $1.kind < 80 THEN 'UPDATE contact SET account = %1$L WHERE id BETWEEN %2$s AND %4$s'
+	WHEN $1.kind < 82 THEN 'UPDATE mkt.account SET account = account || '' then ' || $1.i || ''' WHERE account = %1$L'
 	WHEN $1.kind < 88 THEN 'INSERT INTO whole (id, marketing_status) VALUES (%2$s %% 20, ''marketing'') ON CONFLICT (id) DO UPDATE SET marketing_status = ''non_marketing'''
 	WHEN $1.kind < 92 THEN 'UPDATE mkt.account SET commitment = CASE commitment WHEN ''annual'' THEN ''monthly''::mkt.commitment ELSE ''annual'' END WHERE account = %1$L AND started_on IS NOT NULL'
 	WHEN $1.kind < 94 THEN 'UPDATE mkt.account SET started_on = date ''2025-06-30'' - %2$s %% 31 WHERE account = %1$L'
@@ -66,7 +68,7 @@ BEGIN
 	END LOOP;
 END $$;
 CREATE VIEW period AS
-SELECT split_part(account, ' ', 1) AS world, to_jsonb(p) - 'closed_at' || jsonb_build_object('account', split_part(account, ' ', 2),
+SELECT split_part(account, ' ', 1) AS world, to_jsonb(p) - 'closed_at' || jsonb_build_object('account', regexp_replace(account, '^[^ ]* ', ''),
 	'lines', (SELECT jsonb_agg(to_jsonb(l) - 'account' ORDER BY line) FROM mkt.period_line AS l WHERE l.account = p.account AND l.ends_at = p.ends_at)) AS period
 FROM mkt.period AS p WHERE account ~ '^late_';
 
@@ -91,6 +93,7 @@ SELECT * FROM wrong('late_never');
 SELECT * FROM mkt.verify();
 SELECT count(*) AS periods, count(DISTINCT account) AS accounts, min(ends_on - starts_on) AS shortest, max(ends_on - starts_on) AS longest,
 	bool_or(highest > greatest(opening, closing)) AS higher_within, count(DISTINCT tier) AS tiers, bool_or(billed_tier < tier) AS charged_in_advance,
+	bool_or(billed_edition <> edition) AS another_edition, bool_or(account ~ ' then ') AS renamed,
 	bool_or(sandbox) AS sandbox,
 	(SELECT bool_or(to_tier < from_tier) FROM mkt.tier_change WHERE account ~ '^late_' AND reason = 'renewed') AS lowered
 FROM mkt.period WHERE account ~ '^late_';
@@ -109,7 +112,7 @@ WHERE n.world IS NULL OR l.world IS NULL;
 
 SELECT * FROM mkt.verify();
 DELETE FROM mkt.account WHERE account ~ '^late_';
-DELETE FROM mkt.edition WHERE edition = 'small';
+DELETE FROM mkt.edition WHERE edition IN ('small', 'dearer');
 RESET mktcontacts.clock;
 SET client_min_messages = warning;
 DROP SCHEMA late CASCADE;
