@@ -152,7 +152,7 @@ def read_options():
     parser = argparse.ArgumentParser(
         description="Compare workflows with a model of them.")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=900)
+    parser.add_argument("--count", type=int, default=500)
     return parser.parse_args()
 
 
