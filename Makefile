@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck     as for every PostgreSQL extension
 #   make test        all tests on a server of their own; needs nothing but git and make beforehand
+#   make test-matrix all tests on PostgreSQL 15, 17 and 18, in a Debian of their own; MATRIX=folder keeps that
 #   make soak        random statements for hours; SOAK_STATEMENTS says how many
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
 #   make bench       the measurements of test/bench
@@ -46,7 +47,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test soak demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix soak demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -55,13 +56,13 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test soak demo bench indent indent-check cppcheck
+.PHONY: test test-matrix soak demo bench indent indent-check cppcheck
 
 test demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
 
-soak:
-	test/soak
+test-matrix soak:
+	test/$(@:test-%=%)
 
 SOURCES = $(sort $(wildcard src/*.[ch]))
 

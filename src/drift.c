@@ -47,7 +47,10 @@ mkt_drift_start(const MktAttachedTable *table)
 			  "VALUES ($1, mkt.table_structure($1), pg_catalog.clock_timestamp())", table);
 }
 
-/* For mkt.run(): recounts a table, when there is a reason or it is time. */
+/*
+ * For mkt.run(): recounts a table, when there is a reason or it is time, unless
+ * another session that has not yet ended recounts or mends it.
+ */
 void
 mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 {
@@ -55,8 +58,9 @@ mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 	bool		isnull;
 
 	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);
-	if (mkt_run_as_extension("SELECT FROM mkt.table_check WHERE contacts = $1 AND suspect IS NULL "
-							 "AND ($2 = 0 OR checked_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $2))",
+	if (mkt_run_as_extension("SELECT FROM mkt.table_check WHERE contacts = $1 AND (suspect IS NULL "
+							 "AND ($2 = 0 OR checked_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $2)) "
+							 "OR NOT EXISTS (SELECT FROM (SELECT FROM mkt.table_check WHERE contacts = $1 FOR UPDATE SKIP LOCKED) AS free))",
 							 2, (Oid[]) {OIDOID, INT4OID},
 							 (Datum[]) {ObjectIdGetDatum(table->contacts), Int32GetDatum(mkt_check_every)},
 							 NULL) != SPI_OK_SELECT)

@@ -32,8 +32,8 @@ ZONES = """
     UTC Africa/Abidjan Africa/Cairo Africa/Casablanca Africa/Juba
     Africa/Monrovia America/Adak America/Argentina/Buenos_Aires
     America/Asuncion America/Bogota America/Campo_Grande America/Caracas
-    America/Chicago America/Godthab America/Havana America/Los_Angeles
-    America/Mexico_City America/Miquelon America/New_York America/Phoenix
+    America/Chicago America/Havana America/Los_Angeles America/Mexico_City
+    America/Miquelon America/New_York America/Nuuk America/Phoenix
     America/Sao_Paulo America/Santiago America/Scoresbysund America/St_Johns
     Antarctica/Troll Asia/Amman Asia/Baghdad Asia/Beirut Asia/Damascus
     Asia/Dhaka Asia/Gaza Asia/Jerusalem Asia/Kathmandu Asia/Kolkata
@@ -42,7 +42,7 @@ ZONES = """
     Australia/Lord_Howe Australia/Sydney Europe/Berlin Europe/Chisinau
     Europe/Istanbul Europe/Lisbon Europe/London Europe/Moscow Europe/Oslo
     Pacific/Apia Pacific/Auckland Pacific/Chatham Pacific/Easter
-    Pacific/Enderbury Pacific/Fakaofo Pacific/Guam Pacific/Kiritimati
+    Pacific/Fakaofo Pacific/Guam Pacific/Kanton Pacific/Kiritimati
     Pacific/Kwajalein Pacific/Marquesas Pacific/Tongatapu
 """.split()
 

@@ -13,13 +13,14 @@ CREATE TABLE contact (
 CREATE INDEX ON contact (account_id);
 INSERT INTO contact (account_id, email) VALUES (1, 'a@x.no'), (1, 'b@x.no'), (2, 'c@y.no'), (NULL, 'd@y.no');
 
--- All that the catalogs say of the table, and what the extension's schema holds, independently of OIDs.
+-- All that the catalogs say of the table, and what the extension's schema holds, independently of OIDs. That a column is not null,
+-- which PostgreSQL 18 makes a constraint, is told of the column.
 CREATE VIEW catalogs AS
 SELECT 'column' AS kind, attname || ' ' || format_type(atttypid, atttypmod) AS name,
        concat_ws(' ', attnotnull, attidentity, attgenerated, attstorage, attacl, pg_get_expr(adbin, adrelid)) AS properties
 FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
 WHERE attrelid = 'crm.contact'::regclass AND attnum > 0 AND NOT attisdropped
-UNION ALL SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'crm.contact'::regclass
+UNION ALL SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'crm.contact'::regclass AND contype <> 'n'
 UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'crm.contact'::regclass
 UNION ALL SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'crm.contact'::regclass
 UNION ALL SELECT 'table', relname, concat_ws(' ', relkind, relpersistence, relacl, relrowsecurity, reloptions)

@@ -89,7 +89,7 @@ REVOKE SELECT ON contact FROM regress_saver, regress_group;
 SELECT mkt.filter_keys('contact', NULL, 'who');
 GRANT SELECT ON contact TO regress_saver, regress_group;
 ALTER TABLE contact ENABLE ROW LEVEL SECURITY;
-CREATE POLICY saver ON contact TO regress_saver USING (id <> 1);
+CREATE POLICY saver ON contact TO regress_saver, regress_group USING (id <> 1);
 CREATE POLICY app ON contact TO regress_user USING (id <> 2);
 SET client_min_messages = warning;
 SELECT mkt.filter_keys('contact', NULL, 'who');

@@ -194,37 +194,37 @@ CALL add(20, 't');
 SELECT * FROM notice WHERE at > '2026-04-01';
 
 -- Thresholds that come and go by their dates, in the account's zone: who adds a contact then finds them, near or far from any boundary,
--- and so does mkt.run(). Midnight of 1 November 2026 comes twice in Havana.
+-- and so does mkt.run(). Midnight of 1 November 2020 comes twice in Havana.
 CALL forget();
-SET mktcontacts.clock = '2026-10-10 12:00+00';
-UPDATE mkt.threshold SET valid_to = '2026-11-01' WHERE percent = 75;
-INSERT INTO mkt.threshold (percent, valid_from, valid_to) VALUES (60, '2026-11-01', '2026-11-03'), (20, '2026-11-01', NULL);
+SET mktcontacts.clock = '2020-10-10 12:00+00';
+UPDATE mkt.threshold SET valid_to = '2020-11-01' WHERE percent = 75;
+INSERT INTO mkt.threshold (percent, valid_from, valid_to) VALUES (60, '2020-11-01', '2020-11-03'), (20, '2020-11-01', NULL);
 INSERT INTO mkt.account (account, edition, started_on, time_zone) VALUES
-	('utc', 'hundreds', '2024-06-20', 'UTC'), ('cuba', 'hundreds', '2024-06-20', 'America/Havana'), ('asleep', 'hundreds', '2024-06-20', 'UTC'),
-	('big', 'enterprise', '2024-06-20', 'UTC');
+	('utc', 'hundreds', '2018-06-20', 'UTC'), ('cuba', 'hundreds', '2018-06-20', 'America/Havana'), ('asleep', 'hundreds', '2018-06-20', 'UTC'),
+	('big', 'enterprise', '2018-06-20', 'UTC');
 CALL add(55, 'utc');
 CALL add(55, 'cuba');
 CALL add(55, 'asleep');
 CALL add(1990, 'big');
 SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
-SET mktcontacts.clock = '2026-11-01 03:59:59+00';
+SET mktcontacts.clock = '2020-11-01 03:59:59+00';
 CALL add(6, 'cuba');
 CALL add(6, 'utc');
 CALL add(20, 'big');
 SELECT account, percent, billable, at FROM notice;
 SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
 CALL remove(2, 'cuba');
-SET mktcontacts.clock = '2026-11-01 04:00+00';
+SET mktcontacts.clock = '2020-11-01 04:00+00';
 CALL add(1, 'cuba');
 SELECT account, percent, billable, at FROM notice WHERE account = 'cuba';
-SET mktcontacts.clock = '2026-11-02 12:00+00';
+SET mktcontacts.clock = '2020-11-02 12:00+00';
 CALL mkt.run();
 SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
-SET mktcontacts.clock = '2026-11-03 05:00+00';
+SET mktcontacts.clock = '2020-11-03 05:00+00';
 CALL add(1, 'cuba');
 CALL add(20, 'asleep');
 CALL add(15, 'asleep');
-SELECT account, percent, billable, at FROM notice WHERE at > '2026-11-02';
+SELECT account, percent, billable, at FROM notice WHERE at > '2020-11-02';
 SELECT account, next_at, valid_until FROM mkt.account_tier ORDER BY account;
 DELETE FROM mkt.threshold WHERE percent IN (20, 60);
 UPDATE mkt.threshold SET valid_to = NULL WHERE percent = 75;

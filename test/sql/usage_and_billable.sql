@@ -40,12 +40,12 @@ SELECT count(*) FROM contact WHERE mkt.is_marketing(marketing_status, marketing_
 SELECT s, u, mkt.is_marketing(s, u)
 FROM unnest(ARRAY['marketing', 'non_marketing', NULL]::mkt.status[]) AS s, unnest(ARRAY[NULL, '2026-04-20 12:00+00', '2026-04-20 12:00:00.000001+00']::timestamptz[]) AS u;
 
--- Under a parallel plan, too.
-SET force_parallel_mode = on;
+-- Under a parallel plan, too. PostgreSQL 16 gave the setting another name.
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SELECT mkt.billable('a'), mkt.next_update('a'), mkt.now();
 SELECT count(*) FROM contact WHERE mkt.is_marketing(marketing_status, marketing_until);
 SELECT sum(billable) FROM mkt.usage;
-RESET force_parallel_mode;
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;

@@ -37,7 +37,7 @@ is(query(q{SELECT mkt.change_name(was, until, moved), count(*) FROM mkt.public_p
 	"created|60000\ndeleted|60000\nmoved to another account|60000\nset as marketing|60000\nset as non-marketing|60000", 'once');
 is(query('SELECT label, changed FROM mkt.batch ORDER BY label'), "down|$many\nto the other|60000", 'and counted');
 query('ANALYZE');
-flat(q{SELECT restored, pending, changed_since, too_late, gone FROM mkt.undo((SELECT batch FROM mkt.batch WHERE label = 'down'))}, 'mkt.undo()', 64);
+flat(q{SELECT restored, pending, changed_since, too_late, gone FROM mkt.undo((SELECT batch FROM mkt.batch WHERE label = 'down'))}, 'mkt.undo()', 96);
 is(query('SELECT count(*) FROM contact WHERE NOT marketing_until_next_update AND marketing_source_type IS NULL'), $many, 'all is as it was');
 is(verify(), '', 'exactly');
 
