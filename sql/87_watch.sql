@@ -40,7 +40,8 @@ CREATE TABLE mkt.tier_change (
 	days_of_term integer,
 	term_ends_on date,
 	charge		numeric,
-	sandbox		boolean		NOT NULL
+	sandbox		boolean		NOT NULL,
+	gone_at		timestamptz
 );
 CREATE INDEX tier_change_account ON mkt.tier_change (account, at);
 COMMENT ON TABLE mkt.tier_change IS 'Every change of an account''s tier, once: by how many contacts, and what was charged for it (B2, B3, B5).';
@@ -61,6 +62,7 @@ COMMENT ON COLUMN mkt.tier_change.days_of_term IS 'All days of the term.';
 COMMENT ON COLUMN mkt.tier_change.term_ends_on IS 'The day after the last of them.';
 COMMENT ON COLUMN mkt.tier_change.charge IS 'What the rest of the term costs more (B5), never below 0; null without a term or a price, 0 in a sandbox (B9) and where nothing is charged at once.';
 COMMENT ON COLUMN mkt.tier_change.sandbox IS 'Whether it was a sandbox.';
+COMMENT ON COLUMN mkt.tier_change.gone_at IS 'When the account was deleted: another one may have its name since; null: it is there.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change', '');
 SELECT pg_catalog.pg_extension_config_dump('mkt.tier_change_change_seq', '');
 
@@ -137,21 +139,23 @@ COMMENT ON FUNCTION mkt.is_near(bigint, bigint, bigint, bigint) IS 'Whether a nu
 
 -- What an account pays for until a term ends: the first of these changes tells what its months are billed by, each what it had.
 -- Where there was no price nothing could be charged, and a sandbox pays nothing; what comes after a renewal is another term's.
-CREATE FUNCTION mkt.changes_of_term(account text, created_at timestamptz, day date, before timestamptz) RETURNS SETOF mkt.tier_change
+CREATE FUNCTION mkt.changes_of_term(account text, created_at timestamptz, day date, before timestamptz, gone tstzrange)
+RETURNS SETOF mkt.tier_change
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
 	SELECT c.*
 	FROM mkt.tier_change AS c
 	WHERE c.account = changes_of_term.account AND c.at >= changes_of_term.created_at AND c.at < changes_of_term.before
+	  AND coalesce(c.gone_at, 'infinity') <@ changes_of_term.gone
 	  AND c.term_ends_on > changes_of_term.day AND (c.from_price IS NOT NULL OR c.charge IS NOT NULL) AND NOT c.sandbox
 	  AND NOT EXISTS (
 		SELECT FROM mkt.tier_change AS r
-		WHERE r.account = c.account AND r.reason = 'renewed' AND r.at < changes_of_term.before AND (r.at, r.change) > (c.at, c.change)
+		WHERE r.account = c.account AND r.reason = 'renewed' AND r.gone_at IS NOT DISTINCT FROM c.gone_at AND r.at < changes_of_term.before AND (r.at, r.change) > (c.at, c.change)
 	  );
 END;
-REVOKE ALL ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz) IS
-'The changes of tier of the term that is not over on a day. Arguments: the account; its created_at; the day; an instant that they come before.';
+REVOKE ALL ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz, tstzrange) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.changes_of_term(text, timestamptz, date, timestamptz, tstzrange) IS
+'The changes of tier of the term that is not over on a day. Arguments: the account; its created_at; the day; an instant that they come before; when it was deleted, infinity where it is there.';
 
 CREATE FUNCTION mkt.charge_for_tier(a mkt.account, from_edition text, from_tier bigint, to_tier bigint)
 RETURNS TABLE (from_price numeric, to_price numeric, days_left integer, days_of_term integer, term_ends_on date, charge numeric)
@@ -172,7 +176,7 @@ BEGIN ATOMIC
 	-- what it has had in this term is paid for to the end, be it dearer
 	CROSS JOIN LATERAL (
 		SELECT max(mkt.price_on(c.from_edition, c.from_tier, (a).currency, n.today)) AS paid
-		FROM mkt.changes_of_term((a).account, (a).created_at, n.today, 'infinity') AS c
+		FROM mkt.changes_of_term((a).account, (a).created_at, n.today, 'infinity', tstzrange('infinity', 'infinity', '[]')) AS c
 	) AS c
 	LEFT JOIN mkt.currency AS m ON m.currency = (a).currency AND n.today >= m.valid_from AND n.today < coalesce(m.valid_to, 'infinity');
 END;
@@ -254,7 +258,7 @@ BEGIN ATOMIC
 		LEFT JOIN LATERAL (
 			SELECT c.from_edition, c.from_tier, c.to_tier, c.at
 			FROM mkt.tier_change AS c
-			WHERE t.account IS NULL AND c.account = a.account AND c.at >= a.created_at
+			WHERE t.account IS NULL AND c.account = a.account AND c.gone_at IS NULL
 			ORDER BY c.at DESC, c.change DESC
 			LIMIT 1
 		) AS l ON l.to_tier IS NULL AND mkt.next_renewal(a.account, l.at) > mkt.now()
@@ -440,10 +444,9 @@ BEGIN ATOMIC
 	JOIN mkt.account AS a ON a.account = r.becomes
 	WHERE n.account = r.was AND n.at >= a.created_at;
 	UPDATE mkt.tier_change AS c
-	SET account = a.account
+	SET account = r.becomes
 	FROM unnest(was, becomes) AS r (was, becomes)
-	JOIN mkt.account AS a ON a.account = r.becomes
-	WHERE c.account = r.was AND c.at >= a.created_at;
+	WHERE c.account = r.was AND c.gone_at IS NULL;
 END;
 REVOKE ALL ON FUNCTION mkt.rename_accounts(text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.rename_accounts(text[], text[]) IS 'Gives the changes of tier and the notices of accounts their new names. Arguments: the names they had; those they have.';

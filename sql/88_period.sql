@@ -149,6 +149,12 @@ BEGIN ATOMIC
 	UPDATE mkt.past_account AS p
 	SET becomes = remember_account.becomes
 	WHERE remember_account.becomes IS NOT NULL AND p.becomes = before.account AND p.ended_at >= before.created_at;
+	UPDATE mkt.tier_change AS c
+	SET gone_at = mkt.now()
+	WHERE deleted AND remember_account.becomes IS NULL AND c.account = before.account AND c.gone_at IS NULL;
+	-- an account that had the name for no time
+	DELETE FROM mkt.past_account AS p
+	WHERE p.account = remember_account.becomes AND p.ended_at = mkt.now() AND p.created_at >= p.ended_at AND NOT p.begins;
 	INSERT INTO mkt.past_account AS p (account, ended_at, deleted, created_at, edition, commitment, started_on, time_zone, currency, sandbox,
 									   tier, tier_since, becomes, begins)
 	SELECT n.account, mkt.now(), deleted AND NOT n.begins, before.created_at, before.edition, before.commitment, before.started_on, before.time_zone,
@@ -163,17 +169,6 @@ END;
 REVOKE ALL ON FUNCTION mkt.remember_account(mkt.account, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.remember_account(mkt.account, boolean, text) IS
 'Keeps the settings of an account for the periods that are not closed; of several changes at the same instant, those before the first. Arguments: the row as it was; whether its last period ends; the name that it gets, if that is another.';
-
--- The changes of tier of an account that had the name later would be taken for this one's.
-CREATE FUNCTION mkt.is_taken(name text, by mkt.account) RETURNS boolean
-LANGUAGE SQL STABLE
-BEGIN ATOMIC
-	SELECT NOT EXISTS (SELECT FROM mkt.account AS a WHERE a.account = is_taken.name)
-		AND (EXISTS (SELECT FROM mkt.past_account AS p WHERE p.account = is_taken.name AND p.deleted AND p.becomes IS DISTINCT FROM (is_taken.by).account)
-			 OR EXISTS (SELECT FROM mkt.tier_change AS c WHERE c.account = is_taken.name AND c.at >= (is_taken.by).created_at));
-END;
-REVOKE ALL ON FUNCTION mkt.is_taken(text, mkt.account) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.is_taken(text, mkt.account) IS 'Whether a deleted account whose periods or changes of tier are in the way had a name that another is to get. Arguments: the name; the row of the other.';
 
 CREATE FUNCTION mkt.account_remembered() RETURNS trigger
 LANGUAGE C
@@ -233,7 +228,7 @@ FOR EACH ROW WHEN (OLD.edition <> NEW.edition) EXECUTE FUNCTION mkt.edition_rena
 CREATE FUNCTION mkt.next_period(account text)
 RETURNS TABLE (starts_at timestamptz, ends_at timestamptz, starts_on date, ends_on date, previous_closing bigint,
 			   edition text, commitment mkt.commitment, started_on date, time_zone text, currency text, sandbox boolean, created_at timestamptz,
-			   current_name text)
+			   current_name text, gone tstzrange)
 LANGUAGE SQL STABLE ROWS 1
 BEGIN ATOMIC
 	WITH RECURSIVE settings AS (
@@ -281,19 +276,22 @@ BEGIN ATOMIC
 	)
 	SELECT l.starts_at, l.ending, coalesce(c.ends_on, (l.starts_at AT TIME ZONE l.time_zone)::date), (l.ending AT TIME ZONE l.time_zone)::date,
 		c.closing, l.edition, l.commitment, l.started_on, l.time_zone, l.currency, l.sandbox, l.created_at,
-		coalesce((
-			SELECT p.becomes
-			FROM mkt.past_account AS p
-			WHERE p.account = next_period.account AND p.deleted AND NOT p.begins AND p.ended_at >= l.ending
-			ORDER BY p.ended_at
-			LIMIT 1
-		), next_period.account)
+		coalesce(g.becomes, next_period.account),
+		tstzrange(coalesce(g.ended_at, 'infinity'), CASE WHEN g.becomes IS NULL THEN coalesce(g.ended_at, 'infinity') ELSE 'infinity' END,
+				  CASE WHEN g.becomes IS NULL THEN '[]' ELSE '(]' END)
 	FROM last AS l
 	LEFT JOIN closed AS c ON c.ends_at = l.starts_at
+	LEFT JOIN LATERAL (
+		SELECT p.becomes, p.ended_at
+		FROM mkt.past_account AS p
+		WHERE p.account = next_period.account AND p.deleted AND NOT p.begins AND p.ended_at >= l.ending
+		ORDER BY p.ended_at
+		LIMIT 1
+	) AS g ON true
 	WHERE l.ending < 'infinity';
 END;
 REVOKE ALL ON FUNCTION mkt.next_period(text) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.next_period(text) IS 'The first period of an account that is not closed, the settings at its end, and the name that the account has now.';
+COMMENT ON FUNCTION mkt.next_period(text) IS 'The first period of an account that is not closed, the settings at its end, the name that the account has now, and when it was or may have been deleted (infinity: it is there).';
 
 -- A row of counts says how many contacts changed (at), until when they were marketing before and since. So a count at an instant is
 -- what the rows made until then say of it, and it changes at the instants of rows, and where pending contacts expire. A sum holds
@@ -379,7 +377,7 @@ COMMENT ON FUNCTION mkt.unknown_counts(text, timestamptz, timestamptz) IS
 -- tier that an account gets, which comes with its settings. Whoever was in flight then may have exceeded it after that change. What
 -- changed in mid-term has been charged to the end of the term (B5), or gives nothing back: until then what was before is billed.
 
-CREATE FUNCTION mkt.tier_of_period(account text, current_name text, edition text, created_at timestamptz, starts_on date, ends_at timestamptz,
+CREATE FUNCTION mkt.tier_of_period(account text, current_name text, gone tstzrange, edition text, created_at timestamptz, starts_on date, ends_at timestamptz,
 								   OUT tier bigint, OUT billed_edition text, OUT billed_tier bigint)
 LANGUAGE SQL STABLE
 BEGIN ATOMIC
@@ -398,16 +396,19 @@ BEGIN ATOMIC
 		FROM later AS l
 		LEFT JOIN LATERAL (
 			SELECT greatest(c.from_tier, (SELECT max(x.to_tier) FROM mkt.tier_change AS x
-										  WHERE x.account = c.account AND x.at < tier_of_period.ends_at AND x.change > c.change)) AS from_tier
+										  WHERE x.account = c.account AND x.gone_at IS NOT DISTINCT FROM c.gone_at AND x.at < tier_of_period.ends_at
+										    AND x.change > c.change)) AS from_tier
 			FROM mkt.tier_change AS c
 			WHERE c.account = tier_of_period.current_name AND c.at >= tier_of_period.ends_at
+			  AND coalesce(c.gone_at, 'infinity') <@ tier_of_period.gone
 			  AND (c.at < l.ended_at OR c.at = l.ended_at AND c.reason = 'renewed')
 			ORDER BY c.change
 			LIMIT 1
 		) AS c ON true
 	), of_term AS (
 		SELECT c.at, c.change, c.from_edition, c.from_tier, c.from_price, c.charge
-		FROM mkt.changes_of_term(tier_of_period.current_name, tier_of_period.created_at, tier_of_period.starts_on, tier_of_period.ends_at) AS c
+		FROM mkt.changes_of_term(tier_of_period.current_name, tier_of_period.created_at, tier_of_period.starts_on, tier_of_period.ends_at,
+								  tier_of_period.gone) AS c
 	)
 	SELECT e.tier, coalesce(b.from_edition, tier_of_period.edition), coalesce(b.from_tier, e.tier)
 	FROM ending AS e
@@ -420,8 +421,8 @@ BEGIN ATOMIC
 	) AS b ON true
 	WHERE tier_of_period.edition IS NOT NULL;
 END;
-REVOKE ALL ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.tier_of_period(text, text, text, timestamptz, date, timestamptz) IS
+REVOKE ALL ON FUNCTION mkt.tier_of_period(text, text, tstzrange, text, timestamptz, date, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.tier_of_period(text, text, tstzrange, text, timestamptz, date, timestamptz) IS
 'The tier of an account just before an instant, and the edition and tier that its period is billed for. Nulls without an edition.';
 
 CREATE FUNCTION mkt.part_of_month(commitment mkt.commitment, started_on date, time_zone text, starts_on date, ends_on date, ends_at timestamptz,
@@ -440,7 +441,7 @@ REVOKE ALL ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date,
 COMMENT ON FUNCTION mkt.part_of_month(mkt.commitment, date, text, date, date, timestamptz) IS
 'The days of a period, from the start of the commitment on, and those of the month in which it ends: the calendar''s, or from one renewal day to the next.';
 
-CREATE FUNCTION mkt.period_charges(current_name text, starts_at timestamptz, ends_at timestamptz, time_zone text, billed_edition text, billed_tier bigint,
+CREATE FUNCTION mkt.period_charges(current_name text, gone tstzrange, starts_at timestamptz, ends_at timestamptz, time_zone text, billed_edition text, billed_tier bigint,
 								   currency text, sandbox boolean, days integer, of_days integer)
 RETURNS TABLE (line integer, description text, quantity numeric, unit_price numeric, amount numeric)
 LANGUAGE SQL STABLE ROWS 4
@@ -466,15 +467,16 @@ BEGIN ATOMIC
 				   to_char(c.at AT TIME ZONE time_zone, 'YYYY-MM-DD'), c.days_left, c.days_of_term),
 			1, c.charge, c.charge
 		FROM mkt.tier_change AS c
-		WHERE c.account = period_charges.current_name AND c.at >= starts_at AND c.at < ends_at AND c.currency = period_charges.currency
+		WHERE c.account = period_charges.current_name
+		  AND coalesce(c.gone_at, 'infinity') <@ period_charges.gone AND c.at >= starts_at AND c.at < ends_at AND c.currency = period_charges.currency
 		  AND c.charge <> 0 AND NOT sandbox
 		UNION ALL
 		SELECT 3, NULL, 1, format('%s, sandbox: nothing is billed', billed_edition), 1, 0, 0
 		WHERE sandbox AND billed_edition IS NOT NULL
 	) AS l;
 END;
-REVOKE ALL ON FUNCTION mkt.period_charges(text, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) FROM PUBLIC;
-COMMENT ON FUNCTION mkt.period_charges(text, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) IS
+REVOKE ALL ON FUNCTION mkt.period_charges(text, tstzrange, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) FROM PUBLIC;
+COMMENT ON FUNCTION mkt.period_charges(text, tstzrange, timestamptz, timestamptz, text, text, bigint, text, boolean, integer, integer) IS
 'What is charged for a period, line by line: the billed tier for its part of a month, and what its tier''s changes cost (B5, B6, B9).';
 
 CREATE FUNCTION mkt.undated_periods() RETURNS text[]
@@ -550,13 +552,13 @@ BEGIN ATOMIC
 			((n.ends_at - interval '1 microsecond') AT TIME ZONE n.time_zone)::date AS last_day
 		FROM unnest(close_periods.accounts) AS k (account)
 		CROSS JOIN LATERAL mkt.next_period(k.account) AS n
-		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.current_name, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
+		LEFT JOIN LATERAL mkt.tier_of_period(k.account, n.current_name, n.gone, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 		CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
 		WHERE n.ends_at <= settled
 	), line AS MATERIALIZED (
 		SELECT d.account, d.ends_at, d.currency, l.line, l.description, l.quantity, l.unit_price, l.amount
 		FROM due AS d
-		CROSS JOIN LATERAL mkt.period_charges(d.current_name, d.starts_at, d.ends_at, d.time_zone, d.billed_edition, d.billed_tier, d.currency,
+		CROSS JOIN LATERAL mkt.period_charges(d.current_name, d.gone, d.starts_at, d.ends_at, d.time_zone, d.billed_edition, d.billed_tier, d.currency,
 											  d.sandbox, d.days, d.of_days) AS l
 	), priced AS (
 		SELECT d.*, mkt.price_on(d.edition, d.tier, d.currency, d.last_day) AS price,
@@ -564,7 +566,7 @@ BEGIN ATOMIC
 			(SELECT sum(l.amount) FROM line AS l WHERE l.account = d.account) AS charge,
 			(SELECT string_agg(format('%s %s for tier %s are not in charge', c.charge, c.currency, c.to_tier), '; ' ORDER BY c.at)
 			 FROM mkt.tier_change AS c
-			 WHERE c.account = d.current_name AND c.at >= d.starts_at AND c.at < d.ends_at AND c.currency <> d.currency AND c.charge <> 0) AS other
+			 WHERE c.account = d.current_name AND coalesce(c.gone_at, 'infinity') <@ d.gone AND c.at >= d.starts_at AND c.at < d.ends_at AND c.currency <> d.currency AND c.charge <> 0) AS other
 		FROM due AS d
 	), closed AS (
 		INSERT INTO mkt.period (account, starts_at, ends_at, starts_on, ends_on, opening, created, promotions, demotions, deletions, adjusted, closing,
@@ -633,9 +635,9 @@ BEGIN ATOMIC
 	SELECT l.line, l.description, l.quantity, l.unit_price, l.amount, n.currency, true
 	FROM asked AS a
 	CROSS JOIN LATERAL mkt.next_period(invoice.account) AS n
-	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.current_name, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
+	LEFT JOIN LATERAL mkt.tier_of_period(invoice.account, n.current_name, n.gone, n.edition, n.created_at, n.starts_on, n.ends_at) AS t ON true
 	CROSS JOIN LATERAL mkt.part_of_month(n.commitment, n.started_on, n.time_zone, n.starts_on, n.ends_on, n.ends_at) AS m
-	CROSS JOIN LATERAL mkt.period_charges(n.current_name, n.starts_at, n.ends_at, n.time_zone, t.billed_edition, t.billed_tier, n.currency,
+	CROSS JOIN LATERAL mkt.period_charges(n.current_name, n.gone, n.starts_at, n.ends_at, n.time_zone, t.billed_edition, t.billed_tier, n.currency,
 										  n.sandbox, m.days, m.of_days) AS l
 	WHERE a.draft
 	UNION ALL

@@ -89,7 +89,6 @@ static TimestampTz wait_for(List *running, TimestampTz settled, int *waited);
 static bool is_running(const Running *running);
 static char *name_in(const TriggerData *trigger, HeapTuple tuple);
 static bool is_renamed(const TriggerData *trigger);
-static void check_name(const TriggerData *trigger);
 static void remember(const TriggerData *trigger, bool is_renamed);
 
 PG_FUNCTION_INFO_V1(mkt_period_closed);
@@ -399,8 +398,6 @@ mkt_account_remembered(PG_FUNCTION_ARGS)
 	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		result = trigger->tg_trigtuple;
 	SPI_connect();
-	if (renamed)
-		check_name(trigger);
 	remember(trigger, renamed);
 	SPI_finish();
 	return PointerGetDatum(result);
@@ -418,27 +415,6 @@ static bool
 is_renamed(const TriggerData *trigger)
 {
 	return strcmp(name_in(trigger, trigger->tg_trigtuple), name_in(trigger, trigger->tg_newtuple)) != 0;
-}
-
-static void
-check_name(const TriggerData *trigger)
-{
-	char	   *name = name_in(trigger, trigger->tg_newtuple);
-	Oid			types[] = {TEXTOID, trigger->tg_relation->rd_rel->reltype};
-	Datum		values[] = {
-		CStringGetTextDatum(name),
-		heap_copy_tuple_as_datum(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation))
-	};
-	bool		isnull;
-
-	mkt_run_as_extension("SELECT mkt.is_taken($1, $2)", lengthof(types), types, values, NULL);
-	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("account \"%s\" cannot be renamed to \"%s\"",
-					   name_in(trigger, trigger->tg_trigtuple), name),
-				errdetail("An account that is deleted had that name meanwhile; its periods and changes of tier have it."),
-				errhint("Choose another name."));
 }
 
 /* The row, or all rows: whether it only changes, gets another name or goes. */

@@ -110,22 +110,30 @@ CALL mkt.run();
 SELECT account, starts_on, ends_on, opening, created, deletions, closing, highest, tier, billed_tier, charge FROM mkt.period WHERE account ~ '^bo ' AND ends_on > '2028-01-01' ORDER BY ends_at, account;
 SELECT * FROM line WHERE ends_on BETWEEN '2028-04-02' AND '2028-05-01';
 SELECT count(*) AS kept FROM mkt.past_account WHERE account ~ '^bo ';
--- Names that a deleted account has had meanwhile are not given to another, nor is one that is there.
+-- Another account may have had the name before: it has its own periods and charges.
+CALL add(1, 'bo old');
+CALL add(10, 'bo old');
+SET mktcontacts.clock = '2028-06-05 12:00+00';
+BEGIN;
+DELETE FROM contact WHERE account = 'bo old';
 DELETE FROM mkt.account WHERE account = 'bo old';
 UPDATE mkt.account SET account = 'bo old' WHERE account = 'bo new';
-\echo :SQLSTATE
-CALL mkt.run();
-UPDATE mkt.account SET account = 'bo old' WHERE account = 'bo new';
+COMMIT;
 CALL add(1000, 'bo old');
+SELECT account, at, from_tier, to_tier, charge, gone_at FROM mkt.tier_change WHERE account IN ('bo old', 'bo new') AND at > '2028-04-01' AND reason = 'exceeded' ORDER BY change;
+SET mktcontacts.clock = '2028-07-02 12:00+00';
+CALL mkt.run();
+SELECT account, starts_on, ends_on, tier, billed_tier, charge FROM mkt.period WHERE account IN ('bo old', 'bo new') AND starts_on >= '2028-06-01' ORDER BY ends_at, account;
+SELECT * FROM line WHERE account IN ('bo old', 'bo new') AND ends_on > '2028-06-01';
 UPDATE mkt.account SET account = 'bo stays' WHERE account = 'bo old';
 \echo :SQLSTATE
 
 -- An edition that gets another name goes on, in what is not closed as well.
-SET mktcontacts.clock = '2028-06-10 12:00+00';
+SET mktcontacts.clock = '2028-07-10 12:00+00';
 UPDATE mkt.edition SET edition = 'bo tiny' WHERE edition = 'bo small';
-SET mktcontacts.clock = '2028-07-02 12:00+00';
+SET mktcontacts.clock = '2028-08-02 12:00+00';
 CALL mkt.run();
-SELECT * FROM charged WHERE ends_on = '2028-07-01';
+SELECT * FROM charged WHERE ends_on = '2028-08-01';
 SELECT DISTINCT from_edition, edition FROM mkt.tier_change WHERE account = 'bo stays' AND at > '2028-01-01';
 SELECT mkt.edition_renamed();
 
