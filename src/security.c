@@ -32,6 +32,7 @@
 /* On whose behalf something runs, when that is another than who called it. */
 static Oid	on_behalf_of = InvalidOid;
 
+static void call_for(Oid role, void (*what) (void *arg), void *arg);
 static void set_setting(const char *name, const char *value);
 static bool policies_show_all(Oid relid);
 static bool is_true(const Expr *expression);
@@ -155,7 +156,6 @@ mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg)
 	int			nestlevel = keeps_path && has_privs_of_role(GetUserId(), role) ?
 	NewGUCNestLevel() : mkt_fix_search_path();
 	MktRights	rights = mkt_act_as(role);
-	Oid			before = on_behalf_of;
 	Oid			user;
 	int			context;
 
@@ -165,6 +165,16 @@ mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg)
 	set_setting("mktcontacts.batch", "");
 	set_setting("mktcontacts.source_type", "");
 	set_setting("mktcontacts.source_name", "");
+	call_for(role, what, arg);
+	mkt_act_again_as(rights);
+	AtEOXact_GUC(false, nestlevel);
+}
+
+static void
+call_for(Oid role, void (*what) (void *arg), void *arg)
+{
+	Oid			before = on_behalf_of;
+
 	on_behalf_of = role;
 	PG_TRY();
 	{
@@ -175,8 +185,6 @@ mkt_act_for(Oid role, bool keeps_path, void (*what) (void *arg), void *arg)
 		on_behalf_of = before;
 	}
 	PG_END_TRY();
-	mkt_act_again_as(rights);
-	AtEOXact_GUC(false, nestlevel);
 }
 
 static void
