@@ -10,7 +10,7 @@ use Contacts;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-start_server('concurrent', 'max_connections = 50', 'max_prepared_transactions = 30');
+start_server('concurrent', 'max_connections = 50', 'max_prepared_transactions = 30', 'max_pred_locks_per_transaction = 1000');
 query(<<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id integer PRIMARY KEY, account text, note text);
