@@ -195,8 +195,6 @@ FOR EACH ROW WHEN (OLD.account <> NEW.account OR OLD.edition IS DISTINCT FROM NE
 EXECUTE FUNCTION mkt.account_remembered();
 CREATE TRIGGER was_deleted BEFORE DELETE ON mkt.account
 FOR EACH ROW EXECUTE FUNCTION mkt.account_remembered();
-CREATE TRIGGER was_emptied BEFORE TRUNCATE ON mkt.account
-FOR EACH STATEMENT EXECUTE FUNCTION mkt.account_remembered();
 
 -- What is not closed yet, and what a term is billed by, has the price of the edition under the name that it has now.
 

@@ -98,7 +98,6 @@ typedef struct DueAccounts
 	int64		all_rows;		/* contacts of these accounts altogether */
 } DueAccounts;
 
-static bool start(FunctionCallInfo fcinfo);
 static int	argument_batch_size(FunctionCallInfo fcinfo, int argno);
 static TimestampTz argument_stop_at(FunctionCallInfo fcinfo, int argno);
 static void apply_all(MktWork *work, int batch_size, TimestampTz stop_at);
@@ -136,7 +135,7 @@ PG_FUNCTION_INFO_V1(mkt_fill_already_marketing);
 Datum
 mkt_apply_updates(PG_FUNCTION_ARGS)
 {
-	MktWork		work = {.commits = start(fcinfo)};
+	MktWork		work = {.commits = mkt_work_start(fcinfo)};
 
 	apply_all(&work, argument_batch_size(fcinfo, 0), argument_stop_at(fcinfo, 1));
 	SPI_finish();
@@ -147,7 +146,7 @@ mkt_apply_updates(PG_FUNCTION_ARGS)
 Datum
 mkt_fill_already_marketing(PG_FUNCTION_ARGS)
 {
-	MktWork		work = {.commits = start(fcinfo)};
+	MktWork		work = {.commits = mkt_work_start(fcinfo)};
 	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	ListCell   *cell;
 
@@ -200,21 +199,6 @@ mkt_apply_fill(const MktAttachedTable *table, MktWork *work)
 	};
 
 	fill_table(&job);
-}
-
-/* Connects, and tells whether batches may be transactions of their own. */
-static bool
-start(FunctionCallInfo fcinfo)
-{
-	bool		commits;
-
-	PreventCommandDuringRecovery(psprintf("CALL mkt.%s()",
-										  get_func_name(fcinfo->flinfo->fn_oid)));
-	commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic;
-
-	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
-	return commits;
 }
 
 static int

@@ -16,11 +16,14 @@
 #include "commands/event_trigger.h"
 #include "errors.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 static void check_step(void *arg);
+static void write_drift(const MktAttachedTable *table, SPITupleTable *rows,
+						uint64 nrows);
 static void run_query(const char *query, const MktAttachedTable *table);
 
 PG_FUNCTION_INFO_V1(mkt_table_altered);
@@ -34,7 +37,7 @@ mkt_table_altered(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.table_altered() is the function of event trigger mktcontacts_altered"));
 	SPI_connect();
-	run_query("SELECT mkt.suspect_tables()", NULL);
+	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);
 	SPI_finish();
 	PG_RETURN_NULL();
 }
@@ -54,11 +57,8 @@ mkt_drift_start(const MktAttachedTable *table)
 void
 mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 {
-	int64		differences = 0;
-	bool		isnull;
-
-	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);
 	if (mkt_run_as_extension("SELECT FROM mkt.table_check WHERE contacts = $1 AND (suspect IS NULL "
+							 "AND structure = mkt.table_structure(contacts) "
 							 "AND ($2 = 0 OR checked_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $2)) "
 							 "OR NOT EXISTS (SELECT FROM (SELECT FROM mkt.table_check WHERE contacts = $1 FOR UPDATE SKIP LOCKED) AS free))",
 							 2, (Oid[]) {OIDOID, INT4OID},
@@ -68,10 +68,10 @@ mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 	if (SPI_processed > 0 || !mkt_work_step(work, check_step, unconstify(MktAttachedTable *, table)))
 		return;
 	work->done++;
-	run_query("SELECT pg_catalog.count(*) FROM mkt.drift WHERE contacts = $1", table);
-	differences = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (differences > 0)
+	run_query("SELECT FROM mkt.drift WHERE contacts = $1 LIMIT 1", table);
+	if (SPI_processed > 0)
 		ereport(WARNING,
+				errcode(ERRCODE_WARNING),
 				errmsg("the counts of table %s differ from its contacts", mkt_qualified_name(table->contacts)),
 				errdetail("Something went around its triggers; mkt.drift has the differences."),
 				errhint("SELECT * FROM mkt.repair(%s); makes them right, while others read and write.",
@@ -95,24 +95,24 @@ check_step(void *arg)
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	run_query("DELETE FROM mkt.drift WHERE contacts = $1", table);
+	write_drift(table, rows, nrows);
+	SPI_finish();
+}
+
+static void
+write_drift(const MktAttachedTable *table, SPITupleTable *rows, uint64 nrows)
+{
+	MktAppender *appender = mkt_append_open(mkt_relation("drift"));
+
 	for (uint64 i = 0; i < nrows; i++)
 	{
-		Oid			types[] = {OIDOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID};
-		Datum		values[lengthof(types)] = {ObjectIdGetDatum(table->contacts)};
-		char		nulls[] = "     ";
+		TupleTableSlot *slot = mkt_append_slot(appender);
 
-		for (int j = 1; j < (int) lengthof(types); j++)
-		{
-			bool		isnull;
-
-			values[j] = SPI_getbinval(rows->vals[i], rows->tupdesc, 1 + j, &isnull);
-			nulls[j] = isnull ? 'n' : ' ';
-		}
-		mkt_run_as_extension("INSERT INTO mkt.drift (contacts, account, marketing_until, actual, counted, noticed_at) "
-							 "VALUES ($1, $2, $3, $4, $5, pg_catalog.clock_timestamp())",
-							 lengthof(types), types, values, nulls);
+		mkt_verify_difference(table->contacts, rows, i, slot->tts_values, slot->tts_isnull);
+		slot->tts_values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
+		mkt_append_row(appender);
 	}
-	SPI_finish();
+	mkt_append_close(appender);
 }
 
 /* The counts of a table are right again. */
@@ -132,11 +132,9 @@ mkt_drift_forget(const MktAttachedTable *table)
 	run_query("DELETE FROM mkt.table_check WHERE contacts::pg_catalog.oid = $1", table);
 }
 
-/* $1 is the table, if there is one. */
+/* $1 is the table. */
 static void
 run_query(const char *query, const MktAttachedTable *table)
 {
-	if (mkt_run_as_extension(query, table ? 1 : 0, (Oid[]) {OIDOID},
-							 (Datum[]) {ObjectIdGetDatum(table ? table->contacts : InvalidOid)}, NULL) < 0)
-		elog(ERROR, "could not run: %s", query);
+	mkt_run_as_extension(query, 1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(table->contacts)}, NULL);
 }

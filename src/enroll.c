@@ -95,9 +95,6 @@ static void note_failure(Run *run);
 static void write_down(void *arg);
 static bool passes(int sqlstate);
 static bool is_state(Datum state, const char *what);
-static void run_query(const char *query, int nparams, Oid *types, Datum *values,
-					  const char *nulls);
-static Datum text_array(Datum *elements, int n);
 
 /* The part of mkt.run(). */
 void
@@ -128,8 +125,8 @@ mkt_enroll_now(MktWorkflow *workflow, bool pass_over)
 {
 	/* who was passed over before and is meant now is enrolled */
 	if (!pass_over)
-		run_query("UPDATE mkt.enrollment SET meets = false WHERE workflow = $1 AND state = 'passed_over'",
-				  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(workflow->workflow)}, NULL);
+		mkt_run_as_extension("UPDATE mkt.enrollment SET meets = false WHERE workflow = $1 AND state = 'passed_over'",
+							 1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(workflow->workflow)}, NULL);
 	return enroll(workflow->workflow, keys_that_meet(workflow), pass_over);
 }
 
@@ -196,10 +193,10 @@ evaluate(void *arg)
 	TimestampTz started_at = GetCurrentTimestamp();
 
 	SPI_connect();
-	run_query("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' "
-			  "AND (evaluated_at IS NULL OR took < interval '1 second' "
-			  "OR pg_catalog.clock_timestamp() >= evaluated_at + took * " PART_OF_TIME ") FOR UPDATE SKIP LOCKED",
-			  1, types, values, NULL);
+	mkt_run_as_extension("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' "
+						 "AND (evaluated_at IS NULL OR took < interval '1 second' "
+						 "OR pg_catalog.clock_timestamp() >= evaluated_at + took * " PART_OF_TIME ") FOR UPDATE SKIP LOCKED",
+						 1, types, values, NULL);
 	if (SPI_processed > 0)
 	{
 		run->step = step_of(run);
@@ -212,8 +209,8 @@ evaluate(void *arg)
 			values[2] = CStringGetTextDatum(unpack_sql_state(run->step.sqlstate));
 			values[3] = CStringGetTextDatum(run->step.error);
 		}
-		run_query("SELECT mkt.evaluated($1, $2, $3, $4, $5)", lengthof(types), types, values,
-				  run->has_failed ? "     " : "  nn ");
+		mkt_run_as_extension("SELECT mkt.evaluated($1, $2, $3, $4, $5)", lengthof(types), types, values,
+							 run->has_failed ? "     " : "  nn ");
 	}
 	SPI_finish();
 }
@@ -265,7 +262,7 @@ read_keys_that_meet(void *arg)
 		elog(ERROR, "could not run the condition of a workflow");
 	deed->keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (isnull)
-		deed->keys = text_array(NULL, 0);
+		deed->keys = mkt_query_texts(NULL, 0);
 }
 
 static int64
@@ -273,8 +270,8 @@ enroll(int64 workflow, Datum keys, bool pass_over)
 {
 	bool		isnull;
 
-	run_query("SELECT mkt.enroll($1, $2, $3)", 3, (Oid[]) {INT8OID, TEXTARRAYOID, BOOLOID},
-			  (Datum[]) {Int64GetDatum(workflow), keys, BoolGetDatum(pass_over)}, NULL);
+	mkt_run_as_extension("SELECT mkt.enroll($1, $2, $3)", 3, (Oid[]) {INT8OID, TEXTARRAYOID, BOOLOID},
+						 (Datum[]) {Int64GetDatum(workflow), keys, BoolGetDatum(pass_over)}, NULL);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
@@ -297,11 +294,7 @@ try_some(Run *run)
 		return true;
 	}
 	/* it is not the contacts that it failed for */
-	if (run->work->failures++ == 0)
-	{
-		run->work->error = MemoryContextStrdup(run->work->context, run->step.error);
-		run->work->sqlstate = run->step.sqlstate;
-	}
+	mkt_work_fail(run->work, run->step.error, run->step.sqlstate);
 	return false;
 }
 
@@ -319,7 +312,7 @@ act_on_some(void *arg)
 		keys = waiting(run, &nkeys);
 		nkeys = nkeys > 0 ? may_act_on(run, nkeys) : 0;
 		before = MemoryContextSwitchTo(run->context);
-		run->keys = text_array(keys, nkeys);
+		run->keys = mkt_query_texts(keys, nkeys);
 		MemoryContextSwitchTo(before);
 		run->nkeys = nkeys;
 		if (nkeys > 0)
@@ -332,8 +325,8 @@ act_on_some(void *arg)
 static bool
 take(const Run *run)
 {
-	run_query("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' FOR UPDATE SKIP LOCKED",
-			  1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(run->workflow)}, NULL);
+	mkt_run_as_extension("SELECT FROM mkt.workflow WHERE workflow = $1 AND state = 'on' FOR UPDATE SKIP LOCKED",
+						 1, (Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(run->workflow)}, NULL);
 	return SPI_processed > 0;
 }
 
@@ -344,11 +337,11 @@ waiting(const Run *run, int *n)
 	Datum		array;
 	bool		isnull;
 
-	run_query("SELECT COALESCE(pg_catalog.array_agg(key), '{}') FROM (SELECT key FROM mkt.enrollment "
-			  "WHERE workflow = $1 AND state = 'waiting' AND next_attempt_at <= mkt.now() "
-			  "ORDER BY next_attempt_at, key LIMIT $2) AS e",
-			  2, (Oid[]) {INT8OID, INT4OID},
-			  (Datum[]) {Int64GetDatum(run->workflow), Int32GetDatum(run->batch)}, NULL);
+	mkt_run_as_extension("SELECT COALESCE(pg_catalog.array_agg(key), '{}') FROM (SELECT key FROM mkt.enrollment "
+						 "WHERE workflow = $1 AND state = 'waiting' AND next_attempt_at <= mkt.now() "
+						 "ORDER BY next_attempt_at, key LIMIT $2) AS e",
+						 2, (Oid[]) {INT8OID, INT4OID},
+						 (Datum[]) {Int64GetDatum(run->workflow), Int32GetDatum(run->batch)}, NULL);
 	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	deconstruct_array(DatumGetArrayTypePCopy(array), TEXTOID, -1, false, TYPALIGN_INT, &keys, NULL, n);
 	return keys;
@@ -364,21 +357,21 @@ may_act_on(Run *run, int wanted)
 	int64		left_today;
 	bool		isnull;
 
-	run_query("SELECT contacts, left_today FROM mkt.may_act_on($1, $2)", lengthof(types), types, values, NULL);
+	mkt_run_as_extension("SELECT contacts, left_today FROM mkt.may_act_on($1, $2)", lengthof(types), types, values, NULL);
 	allowed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	left_today = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	if (allowed > 0)
 		return allowed;
 	if (!isnull && left_today <= 0)
-		run_query("SELECT mkt.hold_workflow(workflow, pg_catalog.format('its limit of %s changed contacts a day is reached, and others wait', limit_per_day)) "
-				  "FROM mkt.workflow WHERE workflow = $1", 1, types, values, NULL);
+		mkt_run_as_extension("SELECT mkt.hold_workflow(workflow, pg_catalog.format('its limit of %s changed contacts a day is reached, and others wait', limit_per_day)) "
+							 "FROM mkt.workflow WHERE workflow = $1", 1, types, values, NULL);
 	else
-		run_query("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
-				  "SELECT w.workflow, mkt.now(), pg_catalog.count(*), 'MK020', "
-				  "pg_catalog.format('the workflows of account \"%s\" may act on %s contacts a second', w.account, a.actions_per_second) "
-				  "FROM mkt.workflow AS w JOIN mkt.account AS a ON a.account = w.account "
-				  "JOIN mkt.enrollment AS e ON e.workflow = w.workflow AND e.state = 'waiting' AND e.next_attempt_at <= mkt.now() "
-				  "WHERE w.workflow = $1 GROUP BY w.workflow, a.account", 1, types, values, NULL);
+		mkt_run_as_extension("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
+							 "SELECT w.workflow, mkt.now(), pg_catalog.count(*), 'MK020', "
+							 "pg_catalog.format('the workflows of account \"%s\" may act on %s contacts a second', w.account, a.actions_per_second) "
+							 "FROM mkt.workflow AS w JOIN mkt.account AS a ON a.account = w.account "
+							 "JOIN mkt.enrollment AS e ON e.workflow = w.workflow AND e.state = 'waiting' AND e.next_attempt_at <= mkt.now() "
+							 "WHERE w.workflow = $1 GROUP BY w.workflow, a.account", 1, types, values, NULL);
 	return 0;
 }
 
@@ -392,11 +385,11 @@ act(Run *run)
 
 	mkt_workflow_check(workflow);
 	mkt_act_for(workflow->owner_oid, true, set_contacts, &deed);
-	values[2] = text_array(deed.names, deed.n);
-	values[3] = text_array(deed.states, deed.n);
+	values[2] = mkt_query_texts(deed.names, deed.n);
+	values[3] = mkt_query_texts(deed.states, deed.n);
 	values[4] = Int64GetDatum(deed.batch);
 	values[5] = Int32GetDatum(ATTEMPTS_ALLOWED);
-	run_query("SELECT mkt.acted($1, $2, $3, $4, $5, $6)", lengthof(types), types, values, NULL);
+	mkt_run_as_extension("SELECT mkt.acted($1, $2, $3, $4, $5, $6)", lengthof(types), types, values, NULL);
 }
 
 /* As the owner. */
@@ -432,7 +425,7 @@ set_contacts(void *arg)
 	}
 	if (n == 0)
 		return;
-	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(text_array(changing, n)), key_type));
+	set.keys = DatumGetArrayTypeP(mkt_key_convert_array(DatumGetArrayTypeP(mkt_query_texts(changing, n)), key_type));
 	deed->batch = mkt_set_status(&set);
 	if (set.outcome[MKT_PARKED] > 0)
 		mark_parked(deed, set.keys, outcomes);
@@ -584,11 +577,11 @@ write_down(void *arg)
 	};
 
 	if (run->nkeys > 1)
-		run_query("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
-				  "VALUES ($1, mkt.now(), pg_catalog.cardinality($2), $3, $4)", 4, types, values, NULL);
+		mkt_run_as_extension("INSERT INTO mkt.workflow_attempt (workflow, at, contacts, sqlstate, reason) "
+							 "VALUES ($1, mkt.now(), pg_catalog.cardinality($2), $3, $4)", 4, types, values, NULL);
 	else
-		run_query("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
-				  passes(run->step.sqlstate) ? "    n" : "     ");
+		mkt_run_as_extension("SELECT mkt.act_again($1, $2, $3, $4, $5)", lengthof(types), types, values,
+							 passes(run->step.sqlstate) ? "    n" : "     ");
 }
 
 /* Whether the reason of a failure may be gone by itself next time. */
@@ -600,32 +593,17 @@ passes(int sqlstate)
 		sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_MKT_MAXIMUM;
 }
 
-/* ---- ---- */
-
 /* Who has bought another edition meanwhile, one without workflows, has none (K1). */
 static void
 hold_forbidden(void *arg)
 {
-	run_query("SELECT mkt.hold_workflow(workflow, pg_catalog.format('the edition of account \"%s\" does not include workflows', account)) "
-			  "FROM mkt.workflow WHERE state = 'on' AND NOT mkt.has_workflows(account)",
-			  0, NULL, NULL, NULL);
+	mkt_run_as_extension("SELECT mkt.hold_workflow(workflow, pg_catalog.format('the edition of account \"%s\" does not include workflows', account)) "
+						 "FROM mkt.workflow WHERE state = 'on' AND NOT mkt.has_workflows(account)",
+						 0, NULL, NULL, NULL);
 }
 
 static bool
 is_state(Datum state, const char *what)
 {
 	return strcmp(TextDatumGetCString(state), what) == 0;
-}
-
-static void
-run_query(const char *query, int nparams, Oid *types, Datum *values, const char *nulls)
-{
-	if (mkt_run_as_extension(query, nparams, types, values, nulls) < 0)
-		elog(ERROR, "could not run a workflow");
-}
-
-static Datum
-text_array(Datum *elements, int n)
-{
-	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

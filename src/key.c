@@ -26,7 +26,6 @@
 static AttrNumber column_of_contacts(const MktAttachment *attachment,
 									 AttrNumber column);
 static void refuse_without_account(const MktAttachment *attachment);
-static void check_rights(Oid contacts, AclMode mode);
 static Datum key_array(const MktAttachment *attachment, Datum key);
 
 /* One value has to name one contact. */
@@ -83,21 +82,8 @@ column_of_contacts(const MktAttachment *attachment, AttrNumber column)
 void
 mkt_key_check_rights(Oid contacts)
 {
-	check_rights(contacts, ACL_UPDATE);
-}
-
-/* Nor who may not read it. */
-void
-mkt_key_check_readable(Oid contacts)
-{
-	check_rights(contacts, ACL_SELECT);
-}
-
-static void
-check_rights(Oid contacts, AclMode mode)
-{
-	if (pg_class_aclcheck(contacts, GetUserId(), mode) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(contacts, GetUserId(), mode,
+	if (pg_class_aclcheck(contacts, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(contacts, GetUserId(), ACL_UPDATE,
 								  ACLMASK_ANY) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
 }

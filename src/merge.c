@@ -38,6 +38,7 @@ typedef struct Locked
 	char	   *account;
 } Locked;
 
+static void delete_merged(Merge *merge, Datum key);
 static void lock_contact(Merge *merge, Locked *contact, TimestampTz now);
 static void take_over(Merge *merge, const Locked *survivor, const Locked *merged,
 					  TimestampTz now);
@@ -101,13 +102,22 @@ mkt_merge(PG_FUNCTION_ARGS)
 				errhint("UPDATE %s to move one of them first.", merge.name));
 	if (merged.until > survivor.until)
 		take_over(&merge, &survivor, &merged, now);
-	mkt_contact_merging(merge.attachment->contacts, merged.key);
+	delete_merged(&merge, merged.key);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* By T7 that is no deletion, and nothing of it counts on. */
+static void
+delete_merged(Merge *merge, Datum key)
+{
+	mkt_contact_merging(merge->attachment->contacts, key);
 	PG_TRY();
 	{
-		run(&merge, merged.key, SPI_OK_DELETE, "DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
-			merge.name,
-			mkt_attachment_column(merge.attachment, merge.attachment->keys[0]),
-			merge.account);
+		run(merge, key, SPI_OK_DELETE, "DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+			merge->name,
+			mkt_attachment_column(merge->attachment, merge->attachment->keys[0]),
+			merge->account);
 	}
 	PG_FINALLY();
 	{
@@ -118,10 +128,8 @@ mkt_merge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
 				errmsg("could not delete contact %s of table %s",
-					   mkt_account_text(key_type, merged.key), merge.name),
+					   mkt_account_text(merge->types[0], key), merge->name),
 				errdetail("A trigger or row-level security kept it."));
-	SPI_finish();
-	PG_RETURN_VOID();
 }
 
 static void

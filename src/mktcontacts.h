@@ -167,6 +167,7 @@ extern Oid	mkt_owner_of(Oid relid);
 extern void mkt_check_owner(Oid relid);
 extern bool mkt_may_read(Oid relid);
 extern void mkt_check_may_read(Oid relid);
+extern bool mkt_may_change_for(const char *role);
 extern MktRights mkt_act_as(Oid role);
 extern MktRights mkt_act_as_reader(Oid relid);
 extern void mkt_act_again_as(MktRights rights);
@@ -344,6 +345,7 @@ extern void mkt_append_close(MktAppender *appender);
 /* ---- query.c ---- */
 
 extern void mkt_query_run(const char *command,...) pg_attribute_printf(1, 2);
+extern Datum mkt_query_texts(Datum *texts, int n);
 extern void mkt_query_return(FunctionCallInfo fcinfo);
 
 /* ---- partition.c: the partitions of a history ---- */
@@ -483,9 +485,11 @@ typedef struct MktWork
 	int			sqlstate;
 } MktWork;
 
+extern bool mkt_work_start(FunctionCallInfo fcinfo);
 extern bool mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg);
 extern bool mkt_work_step_within(MktWork *work, int milliseconds,
 								 void (*step) (void *arg), void *arg);
+extern void mkt_work_fail(MktWork *work, const char *message, int sqlstate);
 extern void mkt_work_commit(const MktWork *work);
 
 /* ---- watch.c: tiers and notices ---- */
@@ -514,7 +518,6 @@ extern void mkt_shortcut_init(void);
 extern void mkt_key_check(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_one(const MktAttachment *attachment, bool has_account);
 extern void mkt_key_check_rights(Oid contacts);
-extern void mkt_key_check_readable(Oid contacts);
 extern char *mkt_key_update_policy(Oid contacts);
 extern Datum mkt_key_convert(Datum value, Oid from, Oid to);
 extern Datum mkt_key_convert_array(ArrayType *keys, Oid type);
@@ -698,6 +701,8 @@ extern bool mkt_apply_is_there(const MktAttachedTable *table);
 
 extern void mkt_verify_count(const MktAttachedTable *table);
 extern void mkt_verify_compare(const MktAttachedTable *table);
+extern void mkt_verify_difference(Oid contacts, SPITupleTable *rows, uint64 i,
+								  Datum *values, bool *nulls);
 extern void mkt_verify_repair(const MktAttachedTable *table);
 
 /* ---- drift.c: what goes around the triggers ---- */

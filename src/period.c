@@ -228,11 +228,7 @@ note_problem(MktWork *work, const Batch *batch, const MktWork *attempt)
 	mkt_run_as_extension("SELECT mkt.note_problem(($1)[$2], $3)", lengthof(types), types, values,
 						 NULL);
 	account = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	if (work->failures++ > 0)
-		return;
-	work->error = MemoryContextStrdup(work->context,
-									  psprintf("account \"%s\": %s", account, attempt->error));
-	work->sqlstate = attempt->sqlstate;
+	mkt_work_fail(work, psprintf("account \"%s\": %s", account, attempt->error), attempt->sqlstate);
 }
 
 /* The end of the last period that is due; -infinity: none is. */
@@ -382,7 +378,6 @@ Datum
 mkt_account_remembered(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	HeapTuple	result = NULL;
 	bool		renamed = false;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
@@ -391,16 +386,12 @@ mkt_account_remembered(PG_FUNCTION_ARGS)
 				errmsg("mkt.account_remembered() is the trigger function of mkt.account"));
 	LockDatabaseObject(mkt_relation("period"), 0, 0, ShareLock);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		result = trigger->tg_newtuple;
 		renamed = is_renamed(trigger);
-	}
-	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		result = trigger->tg_trigtuple;
 	SPI_connect();
 	remember(trigger, renamed);
 	SPI_finish();
-	return PointerGetDatum(result);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+						   trigger->tg_trigtuple);
 }
 
 static char *
@@ -417,7 +408,7 @@ is_renamed(const TriggerData *trigger)
 	return strcmp(name_in(trigger, trigger->tg_trigtuple), name_in(trigger, trigger->tg_newtuple)) != 0;
 }
 
-/* The row, or all rows: whether it only changes, gets another name or goes. */
+/* The row: whether it only changes, gets another name or goes. */
 static void
 remember(const TriggerData *trigger, bool is_renamed)
 {
@@ -425,11 +416,6 @@ remember(const TriggerData *trigger, bool is_renamed)
 	Datum		values[] = {(Datum) 0, (Datum) 0, (Datum) 0};
 	char		nulls[] = {' ', ' ', is_renamed ? ' ' : 'n'};
 
-	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-	{
-		mkt_run_as_extension("SELECT mkt.remember_account(a, true) FROM mkt.account AS a", 0, NULL, NULL, NULL);
-		return;
-	}
 	values[0] = heap_copy_tuple_as_datum(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	values[1] = BoolGetDatum(is_renamed || TRIGGER_FIRED_BY_DELETE(trigger->tg_event));
 	if (is_renamed)

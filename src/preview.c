@@ -68,6 +68,7 @@ typedef struct Line
 
 static Datum preview(FunctionCallInfo fcinfo, Call *call);
 static Datum preview_chosen(FunctionCallInfo fcinfo, Call *call);
+static void check_call(FunctionCallInfo fcinfo, Call *call, int account);
 static void return_preview(FunctionCallInfo fcinfo, Call *call);
 static List *make_lines(const Call *call);
 static void name_account(const Call *call, List **lines);
@@ -120,10 +121,7 @@ preview(FunctionCallInfo fcinfo, Call *call)
 						call->function));
 	call->attachment = mkt_attachment_of(PG_GETARG_OID(0));
 	call->keys = PG_GETARG_ARRAYTYPE_P(1);
-	call->account = PG_ARGISNULL(2) ? (Datum) 0 : mkt_key_account(call->attachment, PG_GETARG_DATUM(2));
-	call->now = mkt_now();
-	mkt_key_check_rights(call->attachment->contacts);
-	mkt_key_check(call->attachment, call->account != (Datum) 0);
+	check_call(fcinfo, call, 2);
 	return_preview(fcinfo, call);
 	return (Datum) 0;
 }
@@ -149,21 +147,26 @@ mkt_preview_set_non_marketing_chosen(PG_FUNCTION_ARGS)
 static Datum
 preview_chosen(FunctionCallInfo fcinfo, Call *call)
 {
-	const int	account = 1 + MKT_CHOICES;
-
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("contacts must not be null"));
 	call->attachment = mkt_selection_attachment(PG_GETARG_OID(0));
-	call->account = PG_ARGISNULL(account) ? (Datum) 0 : mkt_key_account(call->attachment, PG_GETARG_DATUM(account));
-	call->now = mkt_now();
-	mkt_key_check_rights(call->attachment->contacts);
-	mkt_key_check(call->attachment, call->account != (Datum) 0);
+	check_call(fcinfo, call, 1 + MKT_CHOICES);
 	call->keys = mkt_choice_keys(fcinfo, 1, call->attachment,
 								 call->account ? TextDatumGetCString(call->account) : NULL);
 	return_preview(fcinfo, call);
 	return (Datum) 0;
+}
+
+/* Whose contacts are meant, and whether the caller may do what is previewed. */
+static void
+check_call(FunctionCallInfo fcinfo, Call *call, int account)
+{
+	call->account = PG_ARGISNULL(account) ? (Datum) 0 :
+		mkt_key_account(call->attachment, PG_GETARG_DATUM(account));
+	mkt_key_check_rights(call->attachment->contacts);
+	mkt_key_check(call->attachment, call->account != (Datum) 0);
 }
 
 static void
@@ -171,6 +174,7 @@ return_preview(FunctionCallInfo fcinfo, Call *call)
 {
 	List	   *lines;
 
+	call->now = mkt_now();
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	lines = make_lines(call);

@@ -8,6 +8,7 @@
  */
 #include "mktcontacts.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -37,6 +38,13 @@ mkt_query_run(const char *command,...)
 		elog(ERROR, "could not run: %s", buffer.data);
 	AtEOXact_GUC(false, nestlevel);
 	pfree(buffer.data);
+}
+
+/* Texts as the value of a parameter. */
+Datum
+mkt_query_texts(Datum *texts, int n)
+{
+	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* Returns the rows of the query that has just run from a set-returning function. */

@@ -163,6 +163,7 @@ mkt_restrict_end(Oid contacts)
 		any = true;
 		drop_policy(contacts, policy);
 		ereport(WARNING,
+				errcode(ERRCODE_WARNING),
 				errmsg("role %s is not restricted to eligible contacts of table %s any more",
 					   role_name(policy->role), mkt_qualified_name(contacts)),
 				errhint("REVOKE ALL ON %s FROM %s;", mkt_qualified_name(contacts),
@@ -466,6 +467,7 @@ tell_what_is_seen(Oid contacts, Oid role)
 		if (partition != contacts &&
 			pg_class_aclcheck(partition, role, ACL_SELECT) == ACLCHECK_OK)
 			ereport(WARNING,
+					errcode(ERRCODE_WARNING),
 					errmsg("role %s may read partition %s itself", role_name(role),
 						   mkt_qualified_name(partition)),
 					errdetail("Policies hold for what is read through %s only.",

@@ -315,9 +315,7 @@ find_review(FunctionCallInfo fcinfo, bool reads_only)
 static void
 check_owner(const Review *review, const char *role)
 {
-	Oid			owner = get_role_oid(role, true);
-
-	if (OidIsValid(owner) ? !has_privs_of_role(GetUserId(), owner) : !superuser())
+	if (!mkt_may_change_for(role))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("review %lld belongs to role \"%s\"", (long long) review->review, role),

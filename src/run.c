@@ -22,50 +22,45 @@
 /* So long before its month a partition of the history is made. */
 #define PARTITION_AHEAD (7 * USECS_PER_DAY)
 
-/* A part works on each attached table, or on everything at once. */
+/* A part is one step, or works in steps of its own: on each attached table, or on everything. */
 typedef struct Part
 {
 	const char *name;
+	bool		by_table;
+	void		(*step) (void *table);
 	void		(*of_table) (const MktAttachedTable *table, MktWork *work);
 	void		(*of_all) (MktWork *work);
 } Part;
 
 static void count(const MktAttachedTable *table, MktWork *work);
+static void count_step(void *table);
 static void fill(const MktAttachedTable *table, MktWork *work);
-static void extend_history(const MktAttachedTable *table, MktWork *work);
-static void expire_history(const MktAttachedTable *table, MktWork *work);
-static void tidy(MktWork *work);
-static void fold(const MktAttachedTable *table, MktWork *work);
-
-static void count_step(void *arg);
-static void extend_step(void *arg);
-static void expire_step(void *arg);
-static void tidy_step(void *arg);
-static void fold_step(void *arg);
+static void extend_history(void *table);
+static void expire_history(void *table);
+static void tidy(void *nothing);
+static void fold(void *arg);
 
 static const Part parts[] = {
-	{"count", count, NULL},
-	{"already marketing", fill, NULL},
-	{"history", extend_history, NULL},
-	{"apply", mkt_apply_table, NULL},
-	{"tiers", NULL, mkt_watch_run},
-	{"periods", NULL, mkt_period_run},	/* before what they need expires */
-	{"workflows", NULL, mkt_enroll_run},
-	{"check", mkt_drift_check, NULL},
-	{"expire history", expire_history, NULL},
-	{"tidy", NULL, tidy},
-	{"fold", fold, NULL}
+	{"count", true,.of_table = count},
+	{"already marketing", true,.of_table = fill},
+	{"history", true,.step = extend_history},
+	{"apply", true,.of_table = mkt_apply_table},
+	{"tiers", false,.of_all = mkt_watch_run},
+	{"periods", false,.of_all = mkt_period_run},	/* before what they need
+													 * expires */
+	{"workflows", false,.of_all = mkt_enroll_run},
+	{"check", true,.of_table = mkt_drift_check},
+	{"expire history", true,.step = expire_history},
+	{"tidy", false,.step = tidy},
+	{"fold", true,.step = fold}
 };
 
-static bool start(FunctionCallInfo fcinfo);
 static void run_part(const Part *part, const MktAttachedTable *table,
 					 int64 run, MktWork *total);
 static int64 open_log(void);
 static void log_part(int64 run, const char *part, Oid contacts,
 					 TimestampTz started_at, const MktWork *work);
 static void close_log(int64 run, const MktWork *total);
-static void as_extension(const char *query, int nparams, Oid *types,
-						 Datum *values, const char *nulls);
 
 PG_FUNCTION_INFO_V1(mkt_run);
 
@@ -73,7 +68,7 @@ PG_FUNCTION_INFO_V1(mkt_run);
 Datum
 mkt_run(PG_FUNCTION_ARGS)
 {
-	MktWork		total = {.commits = start(fcinfo)};
+	MktWork		total = {.commits = mkt_work_start(fcinfo)};
 	int64		run = open_log();
 	List	   *tables;
 	ListCell   *cell;
@@ -82,7 +77,7 @@ mkt_run(PG_FUNCTION_ARGS)
 	tables = mkt_attachment_list();
 	for (size_t i = 0; i < lengthof(parts); i++)
 	{
-		if (parts[i].of_all)
+		if (!parts[i].by_table)
 			run_part(&parts[i], NULL, run, &total);
 		else
 			foreach(cell, tables)
@@ -92,19 +87,6 @@ mkt_run(PG_FUNCTION_ARGS)
 	mkt_work_commit(&total);
 	SPI_finish();
 	PG_RETURN_VOID();
-}
-
-/* Connects, and tells whether parts may be transactions of their own. */
-static bool
-start(FunctionCallInfo fcinfo)
-{
-	bool		commits;
-
-	PreventCommandDuringRecovery("CALL mkt.run()");
-	commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
-		!castNode(CallContext, fcinfo->context)->atomic;
-	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
-	return commits;
 }
 
 static void
@@ -117,10 +99,12 @@ run_part(const Part *part, const MktAttachedTable *table, int64 run, MktWork *to
 
 	if (table && !mkt_apply_is_there(table))
 		return;					/* gone meanwhile */
-	if (part->of_all)
-		part->of_all(&work);
-	else
+	if (part->step)
+		mkt_work_step(&work, part->step, unconstify(MktAttachedTable *, table));
+	else if (part->of_table)
 		part->of_table(table, &work);
+	else
+		part->of_all(&work);
 	mkt_work_commit(&work);
 	total->done += work.done;
 	total->failures += work.failures;
@@ -128,6 +112,7 @@ run_part(const Part *part, const MktAttachedTable *table, int64 run, MktWork *to
 		return;
 	if (work.failures > 0)
 		ereport(WARNING,
+				errcode(ERRCODE_WARNING),
 				errmsg("mkt.run() could not do all of part \"%s\"%s%s: %s", part->name,
 					   table ? " of table " : "", table ? mkt_qualified_name(table->contacts) : "",
 					   work.error),
@@ -149,9 +134,9 @@ count(const MktAttachedTable *table, MktWork *work)
 }
 
 static void
-count_step(void *arg)
+count_step(void *table)
 {
-	mkt_verify_count(arg);
+	mkt_verify_count(table);
 }
 
 /* F3: those that a condition says to be marketing already. */
@@ -163,60 +148,36 @@ fill(const MktAttachedTable *table, MktWork *work)
 }
 
 static void
-extend_history(const MktAttachedTable *table, MktWork *work)
+extend_history(void *table)
 {
-	mkt_work_step(work, extend_step, unconstify(MktAttachedTable *, table));
+	mkt_satellite_extend(table, mkt_now());
+	mkt_satellite_extend(table, mkt_now() + PARTITION_AHEAD);
 }
 
 static void
-extend_step(void *arg)
+expire_history(void *table)
 {
-	mkt_satellite_extend(arg, mkt_now());
-	mkt_satellite_extend(arg, mkt_now() + PARTITION_AHEAD);
+	mkt_satellite_expire(table);
 }
 
 static void
-expire_history(const MktAttachedTable *table, MktWork *work)
-{
-	mkt_work_step(work, expire_step, unconstify(MktAttachedTable *, table));
-}
-
-static void
-expire_step(void *arg)
-{
-	mkt_satellite_expire(arg);
-}
-
-static void
-tidy(MktWork *work)
-{
-	mkt_work_step(work, tidy_step, NULL);
-}
-
-static void
-tidy_step(void *arg)
+tidy(void *nothing)
 {
 	/* those that were parked and are marketing now, or gone, wait no longer */
-	as_extension("DELETE FROM mkt.parked_contact AS p WHERE NOT EXISTS ("
-				 "SELECT FROM mkt.parked AS w WHERE w.contacts::oid = p.contacts::oid AND w.key = p.key)",
-				 0, NULL, NULL, NULL);
-	as_extension("DELETE FROM mkt.workflow_attempt WHERE at < mkt.now() - interval '1 month'", 0, NULL, NULL, NULL);
+	mkt_run_as_extension("DELETE FROM mkt.parked_contact AS p WHERE NOT EXISTS ("
+						 "SELECT FROM mkt.parked AS w WHERE w.contacts::oid = p.contacts::oid AND w.key = p.key)",
+						 0, NULL, NULL, NULL);
+	mkt_run_as_extension("DELETE FROM mkt.workflow_attempt WHERE at < mkt.now() - interval '1 month'", 0, NULL, NULL, NULL);
 	mkt_batch_fold();
 }
 
 static void
-fold(const MktAttachedTable *table, MktWork *work)
-{
-	mkt_work_step(work, fold_step, unconstify(MktAttachedTable *, table));
-}
-
-static void
-fold_step(void *arg)
+fold(void *arg)
 {
 	const MktAttachedTable *table = arg;
 
-	as_extension("SELECT mkt.fold_counts($1)", 1, (Oid[]) {OIDOID},
-				 (Datum[]) {ObjectIdGetDatum(table->count_table)}, NULL);
+	mkt_run_as_extension("SELECT mkt.fold_counts($1)", 1, (Oid[]) {OIDOID},
+						 (Datum[]) {ObjectIdGetDatum(table->count_table)}, NULL);
 }
 
 /* ---- mkt.run_log ---- */
@@ -228,9 +189,9 @@ open_log(void)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		isnull;
 
-	as_extension("INSERT INTO mkt.run_log (run, part, started_at) "
-				 "VALUES (pg_catalog.nextval('mkt.run_number'), 'run', $1) RETURNING run",
-				 1, (Oid[]) {TIMESTAMPTZOID}, (Datum[]) {TimestampTzGetDatum(now)}, NULL);
+	mkt_run_as_extension("INSERT INTO mkt.run_log (run, part, started_at) "
+						 "VALUES (pg_catalog.nextval('mkt.run_number'), 'run', $1) RETURNING run",
+						 1, (Oid[]) {TIMESTAMPTZOID}, (Datum[]) {TimestampTzGetDatum(now)}, NULL);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
@@ -257,9 +218,9 @@ log_part(int64 run, const char *part, Oid contacts, TimestampTz started_at,
 	}
 	else
 		nulls[7] = nulls[8] = 'n';
-	as_extension("INSERT INTO mkt.run_log (run, part, contacts, started_at, finished_at, done, failed, sqlstate, error) "
-				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-				 lengthof(types), types, values, nulls);
+	mkt_run_as_extension("INSERT INTO mkt.run_log (run, part, contacts, started_at, finished_at, done, failed, sqlstate, error) "
+						 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+						 lengthof(types), types, values, nulls);
 }
 
 /* Runs that had nothing to do are forgotten after an hour, all after a month. */
@@ -272,16 +233,9 @@ close_log(int64 run, const MktWork *total)
 		Int64GetDatum(total->done), Int64GetDatum(total->failures)
 	};
 
-	as_extension("UPDATE mkt.run_log SET finished_at = $2, done = $3, failed = $4 WHERE run = $1 AND part = 'run'",
-				 lengthof(types), types, values, NULL);
-	as_extension("DELETE FROM mkt.run_log WHERE started_at < $2 - interval '1 month' OR part = 'run' "
-				 "AND started_at < $2 - interval '1 hour' AND finished_at IS NOT NULL AND done = 0 AND failed = 0",
-				 2, types, values, NULL);
-}
-
-static void
-as_extension(const char *query, int nparams, Oid *types, Datum *values, const char *nulls)
-{
-	if (mkt_run_as_extension(query, nparams, types, values, nulls) < 0)
-		elog(ERROR, "could not run: %s", query);
+	mkt_run_as_extension("UPDATE mkt.run_log SET finished_at = $2, done = $3, failed = $4 WHERE run = $1 AND part = 'run'",
+						 lengthof(types), types, values, NULL);
+	mkt_run_as_extension("DELETE FROM mkt.run_log WHERE started_at < $2 - interval '1 month' OR part = 'run' "
+						 "AND started_at < $2 - interval '1 hour' AND finished_at IS NOT NULL AND done = 0 AND failed = 0",
+						 2, types, values, NULL);
 }

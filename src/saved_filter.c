@@ -213,9 +213,7 @@ void
 mkt_saved_filter_check_owner(const char *what, const char *name,
 							 const char *owner)
 {
-	Oid			role = get_role_oid(owner, true);
-
-	if (OidIsValid(role) ? !has_privs_of_role(GetUserId(), role) : !superuser())
+	if (!mkt_may_change_for(owner))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("must be owner of %s \"%s\"", what, name),

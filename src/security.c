@@ -193,6 +193,15 @@ set_setting(const char *name, const char *value)
 	set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/* Whether the caller may change what belongs to a role; of one that is gone, superusers may. */
+bool
+mkt_may_change_for(const char *role)
+{
+	Oid			owner = get_role_oid(role, true);
+
+	return OidIsValid(owner) ? has_privs_of_role(GetUserId(), owner) : superuser();
+}
+
 /* Who does what is done, as reports name it. */
 Oid
 mkt_user(void)
@@ -296,6 +305,8 @@ mkt_run_as_extension(const char *query, int nparams, Oid *types, Datum *values,
 	int			result = SPI_execute_with_args(query, nparams, types, values, nulls,
 											   false, 0);
 
+	if (result < 0)
+		elog(ERROR, "could not run: %s", query);
 	mkt_act_again_as(rights);
 	AtEOXact_GUC(false, nestlevel);
 	return result;

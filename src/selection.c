@@ -38,7 +38,7 @@ mkt_selection_attachment(Oid contacts)
 					   mkt_qualified_name(contacts)),
 				errhint("Name the whole table: %s.",
 						quote_literal_cstr(mkt_qualified_name(attachment->contacts))));
-	mkt_key_check_readable(contacts);
+	mkt_check_may_read(contacts);
 	return attachment;
 }
 
@@ -58,39 +58,26 @@ void
 mkt_selection_narrow(MktFilter *filter, const MktAttachment *attachment,
 					 const char *account)
 {
-	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
-	Oid			type;
 	MktFilter  *theirs;
 	MktRights	rights;
 	int			nestlevel;
-	Datum		keys = (Datum) 0;
-	bool		isnull;
+	Datum		keys;
 
 	if (!OidIsValid(filter->run_as))
 		return;
 	mkt_key_check(attachment, account != NULL);
-	type = get_array_type(get_atttype(attachment->contacts, attachment->keys[0]));
 	theirs = mkt_filter_new(1);
 	theirs->condition = filter->condition;
 	mkt_filter_restrict(theirs, attachment, account);
 
-	SPI_connect();
 	nestlevel = mkt_fix_search_path();
 	rights = mkt_act_as(filter->run_as);
-	if (SPI_execute_with_args(mkt_selection_query(attachment, theirs,
-												  psprintf("pg_catalog.array_agg(c.%s)", key)),
-							  theirs->nparams, theirs->types, theirs->values, NULL,
-							  true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run a filter");
+	keys = mkt_selection_keys(attachment, theirs, "");
 	mkt_act_again_as(rights);
 	AtEOXact_GUC(false, nestlevel);
-	keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (!isnull)
-		keys = SPI_datumTransfer(keys, false, get_typlen(type));
-	SPI_finish();
 
 	filter->run_as = InvalidOid;
-	mkt_selection_match_keys(filter, attachment, isnull ? (Datum) 0 : keys);
+	mkt_selection_match_keys(filter, attachment, keys);
 }
 
 /* Replaces a filter's condition: the contacts with these keys, none when 0. */

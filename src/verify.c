@@ -198,17 +198,25 @@ return_rows(ReturnSetInfo *result, Oid contacts)
 {
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		Datum		values[5] = {ObjectIdGetDatum(contacts)};
-		bool		nulls[5] = {false};
+		Datum		values[5];
+		bool		nulls[5];
 
-		values[1] = SPI_getbinval(row, desc, 2, &nulls[1]);
-		values[2] = SPI_getbinval(row, desc, 3, &nulls[2]);
-		values[3] = SPI_getbinval(row, desc, 5, &nulls[3]);
-		values[4] = SPI_getbinval(row, desc, 4, &nulls[4]);
+		mkt_verify_difference(contacts, SPI_tuptable, i, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+/* One of the differences that mkt_verify_compare() has found, as a row of mkt.difference. */
+void
+mkt_verify_difference(Oid contacts, SPITupleTable *rows, uint64 i, Datum *values,
+					  bool *nulls)
+{
+	static const int columns[] = {2, 3, 5, 4};
+
+	values[0] = ObjectIdGetDatum(contacts);
+	nulls[0] = false;
+	for (size_t j = 0; j < lengthof(columns); j++)
+		values[1 + j] = SPI_getbinval(rows->vals[i], rows->tupdesc, columns[j], &nulls[1 + j]);
 }
 
 /* Writers of counts do not notice this lock. */

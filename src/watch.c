@@ -150,6 +150,8 @@ static Watched *watched_of(const MktAttachment *attachment, Datum account);
 static void read_watched(Watched *watched, const char *account);
 static Touched **touched_in_order(int *n);
 static int	compare_locks(const void *a, const void *b);
+static int	order_of(uint32 left_lock, const char *left,
+					 uint32 right_lock, const char *right);
 static bool worth_a_look(const Touched *account);
 static void look(const Touched *account, bool notify);
 static bool is_far(const Boundary *known, int64 billable, int64 before);
@@ -170,7 +172,6 @@ static void catch_up(void *arg);
 static List *accounts_due(void);
 static uint32 lock_of(const char *account);
 static void lock_account(const char *account);
-static Datum text_array(Datum *texts, int n);
 static char *text_in(TupleTableSlot *slot, int column);
 static int64 call(const char *query, int nargs, Oid *types, Datum *values);
 
@@ -345,9 +346,16 @@ compare_locks(const void *a, const void *b)
 	const Touched *left = *(Touched *const *) a;
 	const Touched *right = *(Touched *const *) b;
 
-	if (left->lock != right->lock)
-		return left->lock < right->lock ? -1 : 1;
-	return strcmp(left->account, right->account);
+	return order_of(left->lock, left->account, right->lock, right->account);
+}
+
+/* In which all take the locks of accounts. */
+static int
+order_of(uint32 left_lock, const char *left, uint32 right_lock, const char *right)
+{
+	if (left_lock != right_lock)
+		return left_lock < right_lock ? -1 : 1;
+	return strcmp(left, right);
 }
 
 static bool
@@ -582,9 +590,7 @@ compare_changed(const void *a, const void *b)
 	const Changed *left = a;
 	const Changed *right = b;
 
-	if (left->lock != right->lock)
-		return left->lock < right->lock ? -1 : 1;
-	return strcmp(left->account, right->account);
+	return order_of(left->lock, left->account, right->lock, right->account);
 }
 
 /* What accounts were charged and told goes with them. */
@@ -603,7 +609,7 @@ rename_rows(const Changed *changed, int n)
 		}
 	if (count > 0)
 		call("SELECT mkt.rename_accounts($1, $2)", 2, (Oid[]) {TEXTARRAYOID, TEXTARRAYOID},
-			 (Datum[]) {text_array(was, count), text_array(becomes, count)});
+			 (Datum[]) {mkt_query_texts(was, count), mkt_query_texts(becomes, count)});
 }
 
 /*
@@ -614,13 +620,14 @@ static void
 renew_by(const Changed *change, TupleDesc desc)
 {
 	Watched		watched = {0};
-	Datum		old_name = CStringGetTextDatum(change->old_name ? change->old_name : change->account);
+	Datum		old_name;
 
 	if (change->before == NULL)
 		return;
 	read_watched(&watched, change->account);
 	if (!watched.is_watched || watched.known.renews_at > mkt_now())
 		return;
+	old_name = CStringGetTextDatum(change->old_name ? change->old_name : change->account);
 	while (call("SELECT mkt.renew_tier($1, $2)", 2, (Oid[]) {desc->tdtypeid, TEXTOID},
 				(Datum[]) {heap_copy_tuple_as_datum(change->before, desc), old_name}) > 0)
 		CHECK_FOR_INTERRUPTS();
@@ -639,7 +646,7 @@ redate(const Changed *changed, int n)
 			accounts[count++] = CStringGetTextDatum(changed[i].account);
 	if (count > 0)
 		call("SELECT mkt.redate_tier(a) FROM pg_catalog.unnest($1) AS a", 1, (Oid[]) {TEXTARRAYOID},
-			 (Datum[]) {text_array(accounts, count)});
+			 (Datum[]) {mkt_query_texts(accounts, count)});
 }
 
 /* One query for all, because planning takes longest. */
@@ -671,7 +678,7 @@ start(const Changed *changed, int n)
 	}
 	if (count == 0)
 		return;
-	values[0] = text_array(accounts, count);
+	values[0] = mkt_query_texts(accounts, count);
 	values[1] = PointerGetDatum(construct_array(counts, count, INT8OID, 8, FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	values[2] = PointerGetDatum(construct_md_array(editions, none, 1, &count, &first, TEXTOID,
@@ -679,12 +686,6 @@ start(const Changed *changed, int n)
 	values[3] = Int64GetDatum(NEAR);
 	call("SELECT mkt.start_tiers($1, $2, $3, $4)", 4,
 		 (Oid[]) {TEXTARRAYOID, INT8ARRAYOID, TEXTARRAYOID, INT8OID}, values);
-}
-
-static Datum
-text_array(Datum *texts, int n)
-{
-	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static char *

@@ -11,10 +11,13 @@
 
 #include "access/xact.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timeout.h"
@@ -27,6 +30,20 @@ static volatile sig_atomic_t timed_out = false;
 static void time_is_up(void);
 static bool is_cancel(const ErrorData *error);
 static void note(MktWork *work, ErrorData *error);
+
+/* Connects, and tells whether a procedure may commit between steps. */
+bool
+mkt_work_start(FunctionCallInfo fcinfo)
+{
+	bool		commits;
+
+	PreventCommandDuringRecovery(psprintf("CALL mkt.%s()",
+										  get_func_name(fcinfo->flinfo->fn_oid)));
+	commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+	SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0);
+	return commits;
+}
 
 /* Runs a step; false when it failed and others may go on. */
 bool
@@ -119,10 +136,17 @@ note(MktWork *work, ErrorData *error)
 		ReThrowError(error);
 	if (is_cancel(error))
 		error->message = pstrdup("it takes too long");
+	mkt_work_fail(work, error->message, error->sqlerrcode);
+}
+
+/* Notes a failure; of several the first one is told. */
+void
+mkt_work_fail(MktWork *work, const char *message, int sqlstate)
+{
 	if (work->failures++ > 0)
 		return;
-	work->error = MemoryContextStrdup(work->context, error->message);
-	work->sqlstate = error->sqlerrcode;
+	work->error = MemoryContextStrdup(work->context, message);
+	work->sqlstate = sqlstate;
 }
 
 void

@@ -37,8 +37,6 @@ static char *condition_of(FunctionCallInfo fcinfo, int filter, int condition,
 						  const MktAttachment *attachment, Oid owner);
 static void check_limit(FunctionCallInfo fcinfo, int argno, int64 least);
 static void check_new_name(const MktWorkflow *workflow, Datum name);
-static void change(const char *query, int nparams, Oid *types, Datum *values,
-				   const char *nulls);
 
 PG_FUNCTION_INFO_V1(mkt_create_workflow);
 PG_FUNCTION_INFO_V1(mkt_alter_workflow);
@@ -90,9 +88,9 @@ mkt_create_workflow(PG_FUNCTION_ARGS)
 	values[ARG_REENROLL] = BoolGetDatum(!PG_ARGISNULL(ARG_REENROLL) && PG_GETARG_BOOL(ARG_REENROLL));
 	nulls[ARG_REENROLL] = ' ';
 	values[ARGS] = DirectFunctionCall1(namein, CStringGetDatum(GetUserNameFromId(GetUserId(), false)));
-	change("INSERT INTO mkt.workflow (contacts, account, name, set_to, filter, condition, reenroll, limit_per_day, owner, created_at) "
-		   "VALUES ($1, $2, $3, $4::mkt.status, $5, $6, $7, $8, $9, mkt.now()) ON CONFLICT DO NOTHING RETURNING workflow",
-		   lengthof(types), types, values, nulls);
+	mkt_run_as_extension("INSERT INTO mkt.workflow (contacts, account, name, set_to, filter, condition, reenroll, limit_per_day, owner, created_at) "
+						 "VALUES ($1, $2, $3, $4::mkt.status, $5, $6, $7, $8, $9, mkt.now()) ON CONFLICT DO NOTHING RETURNING workflow",
+						 lengthof(types), types, values, nulls);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -132,14 +130,14 @@ mkt_alter_workflow(PG_FUNCTION_ARGS)
 	condition = condition_of(fcinfo, ALTER_FILTER, ALTER_CONDITION, workflow->attachment, workflow->owner_oid);
 	if (condition)
 		values[ALTER_CONDITION] = CStringGetTextDatum(condition);
-	change("UPDATE mkt.workflow SET name = COALESCE($2, name), "
-		   "filter = CASE WHEN $4 IS NULL THEN COALESCE($3, filter) END, "
-		   "condition = CASE WHEN $3 IS NULL THEN COALESCE($4, condition) END, "
-		   "reenroll = COALESCE($5, reenroll), "
-		   "limit_per_day = CASE WHEN $6 IS NULL THEN limit_per_day WHEN $6 OPERATOR(pg_catalog.<>) 0 THEN $6 END, "
-		   "evaluated_at = CASE WHEN $3 IS NULL AND $4 IS NULL THEN evaluated_at END, "
-		   "failures = CASE WHEN $3 IS NULL AND $4 IS NULL THEN failures ELSE 0 END WHERE workflow = $1",
-		   lengthof(types), types, values, nulls);
+	mkt_run_as_extension("UPDATE mkt.workflow SET name = COALESCE($2, name), "
+						 "filter = CASE WHEN $4 IS NULL THEN COALESCE($3, filter) END, "
+						 "condition = CASE WHEN $3 IS NULL THEN COALESCE($4, condition) END, "
+						 "reenroll = COALESCE($5, reenroll), "
+						 "limit_per_day = CASE WHEN $6 IS NULL THEN limit_per_day WHEN $6 OPERATOR(pg_catalog.<>) 0 THEN $6 END, "
+						 "evaluated_at = CASE WHEN $3 IS NULL AND $4 IS NULL THEN evaluated_at END, "
+						 "failures = CASE WHEN $3 IS NULL AND $4 IS NULL THEN failures ELSE 0 END WHERE workflow = $1",
+						 lengthof(types), types, values, nulls);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -158,7 +156,7 @@ mkt_drop_workflow(PG_FUNCTION_ARGS)
 	SPI_connect();
 	find(fcinfo);
 	for (size_t i = 0; i < lengthof(queries); i++)
-		change(queries[i], 1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
+		mkt_run_as_extension(queries[i], 1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -180,9 +178,9 @@ mkt_switch_on_workflow(PG_FUNCTION_ARGS)
 	check_edition(workflow->account);
 	mkt_workflow_check(workflow);
 	enrolled = mkt_enroll_now(workflow, !PG_GETARG_BOOL(1));
-	change("UPDATE mkt.workflow SET state = 'on', held_because = NULL, failures = 0, switched_on_at = mkt.now(), "
-		   "changed_that_day = 0 WHERE workflow = $1",
-		   1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
+	mkt_run_as_extension("UPDATE mkt.workflow SET state = 'on', held_because = NULL, failures = 0, switched_on_at = mkt.now(), "
+						 "changed_that_day = 0 WHERE workflow = $1",
+						 1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
 	SPI_finish();
 	PG_RETURN_INT64(enrolled);
 }
@@ -193,8 +191,8 @@ mkt_switch_off_workflow(PG_FUNCTION_ARGS)
 {
 	SPI_connect();
 	find(fcinfo);
-	change("UPDATE mkt.workflow SET state = 'off', held_because = NULL WHERE workflow = $1",
-		   1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
+	mkt_run_as_extension("UPDATE mkt.workflow SET state = 'off', held_because = NULL WHERE workflow = $1",
+						 1, (Oid[]) {INT8OID}, (Datum[]) {PG_GETARG_DATUM(0)}, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -271,7 +269,7 @@ check_edition(const char *account)
 {
 	bool		isnull;
 
-	change("SELECT mkt.has_workflows($1)", 1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(account)}, NULL);
+	mkt_run_as_extension("SELECT mkt.has_workflows($1)", 1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(account)}, NULL);
 	if (!DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_NO_WORKFLOWS),
@@ -310,19 +308,12 @@ static void
 check_new_name(const MktWorkflow *workflow, Datum name)
 {
 	mkt_saved_filter_check_name(TextDatumGetCString(name));
-	change("SELECT FROM mkt.workflow AS w JOIN mkt.workflow AS o USING (contacts, account) "
-		   "WHERE w.workflow = $1 AND o.name = $2 AND o.workflow <> w.workflow",
-		   2, (Oid[]) {INT8OID, TEXTOID}, (Datum[]) {Int64GetDatum(workflow->workflow), name}, NULL);
+	mkt_run_as_extension("SELECT FROM mkt.workflow AS w JOIN mkt.workflow AS o USING (contacts, account) "
+						 "WHERE w.workflow = $1 AND o.name = $2 AND o.workflow <> w.workflow",
+						 2, (Oid[]) {INT8OID, TEXTOID}, (Datum[]) {Int64GetDatum(workflow->workflow), name}, NULL);
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				errcode(ERRCODE_DUPLICATE_OBJECT),
 				errmsg("workflow \"%s\" exists already", TextDatumGetCString(name)),
 				errhint("Choose another name."));
-}
-
-static void
-change(const char *query, int nparams, Oid *types, Datum *values, const char *nulls)
-{
-	if (mkt_run_as_extension(query, nparams, types, values, nulls) < 0)
-		elog(ERROR, "could not reach a workflow");
 }
