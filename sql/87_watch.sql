@@ -9,18 +9,20 @@ CREATE TABLE mkt.account_tier (
 	tier		bigint		NOT NULL,
 	since		timestamptz	NOT NULL,
 	renews_at	timestamptz,
-	valid_until	timestamptz	NOT NULL
+	valid_until	timestamptz	NOT NULL,
+	places_left	bigint		NOT NULL
 );
 COMMENT ON TABLE mkt.account_tier IS 'The tier that each account with an edition pays for (B2, B3). Written by mktcontacts.';
 COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';
 COMMENT ON COLUMN mkt.account_tier.next_at IS 'The number of billable contacts at which something happens next: a notice or a higher tier.';
-COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that every transaction looks.';
+COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that its transactions look more often, and hold a lock while they commit.';
 COMMENT ON COLUMN mkt.account_tier.last_at IS 'The number at which something happened last; below it, what happens next is looked up anew.';
 COMMENT ON COLUMN mkt.account_tier.looked_until IS 'The end of the period in which it was found not to be near.';
 COMMENT ON COLUMN mkt.account_tier.tier IS 'The marketing contacts that it pays for.';
 COMMENT ON COLUMN mkt.account_tier.since IS 'Since when.';
 COMMENT ON COLUMN mkt.account_tier.renews_at IS 'The renewal date that comes next; null for an account without started_on.';
 COMMENT ON COLUMN mkt.account_tier.valid_until IS 'When mkt.threshold has other rows next, and next_at is looked up anew.';
+COMMENT ON COLUMN mkt.account_tier.places_left IS 'How many contacts were left until next_at when somebody looked; the fewer, the more transactions look.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.account_tier', '');
 
 CREATE TABLE mkt.tier_change (
@@ -225,7 +227,7 @@ BEGIN ATOMIC
 		SET tier = w.new_tier,
 			since = CASE WHEN w.new_tier > w.tier THEN mkt.now() ELSE t.since END,
 			next_at = b.next_at, last_at = b.last_at, looked_until = mkt.next_update(w.account), valid_until = mkt.day_begins(b.until, w.time_zone),
-			near = mkt.is_near(record_crossing.after, b.last_at, b.next_at, record_crossing.band)
+			near = mkt.is_near(record_crossing.after, b.last_at, b.next_at, record_crossing.band), places_left = b.next_at - record_crossing.after
 		FROM watched AS w
 		CROSS JOIN LATERAL mkt.boundaries(w.new_tier, record_crossing.after, w.today) AS b
 		WHERE t.account = w.account
@@ -280,15 +282,16 @@ BEGIN ATOMIC
 		CROSS JOIN LATERAL mkt.charge_for_tier(s.settings, s.from_edition, s.from_tier, s.tier) AS c
 		WHERE s.old_tier IS NOT NULL OR s.from_tier IS NOT NULL AND s.tier IS NOT NULL
 	)
-	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at, valid_until)
+	INSERT INTO mkt.account_tier AS t (account, next_at, near, last_at, looked_until, tier, since, renews_at, valid_until, places_left)
 	SELECT s.account, b.next_at, mkt.is_near(s.billable, b.last_at, b.next_at, start_tiers.band), b.last_at, mkt.next_update(s.account),
-		s.tier, mkt.now(), mkt.next_renewal(s.account), mkt.day_begins(b.until, s.time_zone)
+		s.tier, mkt.now(), mkt.next_renewal(s.account), mkt.day_begins(b.until, s.time_zone), b.next_at - s.billable
 	FROM asked AS s
 	CROSS JOIN LATERAL mkt.boundaries(s.tier, s.billable, s.today) AS b
 	WHERE s.tier IS NOT NULL
 	ON CONFLICT ON CONSTRAINT account_tier_pkey DO UPDATE
 	SET next_at = EXCLUDED.next_at, near = EXCLUDED.near, last_at = EXCLUDED.last_at, looked_until = EXCLUDED.looked_until, tier = EXCLUDED.tier,
-		since = EXCLUDED.since, renews_at = EXCLUDED.renews_at, valid_until = EXCLUDED.valid_until;
+		since = EXCLUDED.since, renews_at = EXCLUDED.renews_at, valid_until = EXCLUDED.valid_until,
+		places_left = EXCLUDED.places_left;
 END;
 REVOKE ALL ON FUNCTION mkt.start_tiers(text[], bigint[], text[], bigint) FROM PUBLIC;
 COMMENT ON FUNCTION mkt.start_tiers(text[], bigint[], text[], bigint) IS
@@ -334,7 +337,8 @@ BEGIN ATOMIC
 		UPDATE mkt.account_tier AS t
 		SET tier = d.new_tier, since = CASE WHEN d.new_tier = d.tier THEN t.since ELSE d.renews_at END,
 			renews_at = mkt.next_renewal((a).commitment, (a).started_on, (a).time_zone, d.renews_at),
-			next_at = b.next_at, last_at = b.last_at, looked_until = d.renews_at, near = true, valid_until = mkt.day_begins(b.until, (a).time_zone)
+			next_at = b.next_at, last_at = b.last_at, looked_until = d.renews_at, near = true, valid_until = mkt.day_begins(b.until, (a).time_zone),
+			places_left = 0
 		FROM due AS d
 		CROSS JOIN LATERAL mkt.boundaries(d.new_tier, d.billable, d.day) AS b
 		WHERE t.account = d.account
@@ -350,9 +354,10 @@ CREATE FUNCTION mkt.unwatch_far(band bigint) RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
 	UPDATE mkt.account_tier AS t
-	SET near = f.near, next_at = f.next_at, last_at = f.last_at, looked_until = mkt.next_update(f.account), valid_until = f.valid_until
+	SET near = f.near, next_at = f.next_at, last_at = f.last_at, looked_until = mkt.next_update(f.account), valid_until = f.valid_until,
+		places_left = f.places_left
 	FROM (
-		SELECT t.account, b.next_at, b.last_at, r.near, mkt.day_begins(b.until, a.time_zone) AS valid_until
+		SELECT t.account, b.next_at, b.last_at, r.near, b.next_at - n.billable AS places_left, mkt.day_begins(b.until, a.time_zone) AS valid_until
 		FROM mkt.account_tier AS t
 		JOIN mkt.account AS a ON a.account = t.account
 		CROSS JOIN LATERAL (SELECT mkt.billable(a.account) AS billable) AS n
@@ -454,7 +459,7 @@ COMMENT ON FUNCTION mkt.rename_accounts(text[], text[]) IS 'Gives the changes of
 CREATE FUNCTION mkt.look_at_all() RETURNS void
 LANGUAGE SQL
 BEGIN ATOMIC
-	UPDATE mkt.account_tier SET next_at = 0, near = true;
+	UPDATE mkt.account_tier SET next_at = 0, near = true, places_left = 0;
 END;
 REVOKE ALL ON FUNCTION mkt.look_at_all() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.look_at_all() IS 'Makes the next transaction of every account look for its next boundary, because mkt.threshold has changed.';

@@ -7,21 +7,28 @@
  * the transaction that crosses and just before it commits, without making the
  * others slower: an account without an edition costs one look at a session's
  * cache.  One that is far from its next boundary costs hardly more, because only
- * transactions that add many contacts, and one in CHECK_ONE_IN of the others,
- * read its count.  One that is near is checked by everybody who adds a contact,
- * under a lock that is held from here to the end of the commit, so that of two
- * who cross together the second sees the first.
+ * transactions that add many contacts, and of the others one for CHECK_ONE_IN
+ * contacts, read its count.
  *
  * An account becomes near when anybody finds less than NEAR contacts between it
  * and its boundary; all sessions hear of it.  Those who did not look until then
- * cannot have used them up: each adds less than MANY, and 4096 that look by
- * chance without one of them looking happen once in 10^28 times.
+ * cannot have used them up: all sessions together add less than NEAR without a
+ * look, and 4096 contacts without a look by chance happen once in 10^28 times.
  *
- * Counts fall, too, and what was crossed comes to lie ahead again.  Whoever adds
- * to an account that is near sees that it was below; one that is far from what it
- * crossed last becomes near, by those who take away many and by chance, before it
- * is there.  With a new period, when pending contacts have ended and no transaction
- * has said so, everybody counts those that are far, until mkt.run() has.
+ * From then on they hold a lock from here to the end of the commit.  It is shared
+ * by those who cannot cross, so that of two who cross together the second sees the
+ * first.  Who adds one contact cannot if more places are left than there are
+ * sessions with the lock: each was counted among them before he read the count, and
+ * so is in it or counted by all who come later.  Nor can he while many places were
+ * left when somebody read the count last, and then he reads it by chance, too: one
+ * for places_left / LOOKS contacts.  Who finds a quarter of that says so, holding
+ * the lock alone; that all the rest goes without a look happens once in 10^13 times.
+ *
+ * Counts fall, too, and what was crossed comes to lie ahead again.  Those who take
+ * away many, or by chance, make an account near before it is there; near it, they
+ * hold the lock as the others do, and who comes below looks up what lies ahead.
+ * With a new period, when pending contacts have ended and no transaction has said
+ * so, everybody counts, until mkt.run() has.
  *
  * A transaction that crosses for several accounts locks them in order, so that
  * none can deadlock; so does a statement that changes their settings, at its end.
@@ -44,6 +51,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -59,6 +67,7 @@
 #define TIE_LOOKED_UNTIL 5
 #define TIE_RENEWS_AT	8
 #define TIE_VALID_UNTIL 9
+#define TIE_PLACES_LEFT 10
 
 /* The columns of mkt.account that are read here. */
 #define ACC_ACCOUNT		1
@@ -70,8 +79,8 @@
 #define ACC_SANDBOX		10
 
 #define NEAR 4096
-#define MANY 32
 #define CHECK_ONE_IN 64
+#define LOOKS 128
 
 /* Beyond this many accounts the cache is dropped and filled again. */
 #define MAX_CACHED 10000
@@ -86,6 +95,7 @@
 typedef struct Boundary
 {
 	bool		near;
+	int64		places_left;	/* until next_at, when somebody looked */
 	int64		next_at;		/* the count at which something happens */
 	int64		last_at;		/* and the one at which it did; 0: none */
 	TimestampTz looked_until;	/* after that nobody knows whether it is near */
@@ -101,6 +111,7 @@ typedef struct Touched
 	int64		added;			/* not taken back by savepoints */
 	int64		removed;
 	Boundary	known;
+	uint64		generation;		/* when it was */
 	struct Touched *next;
 } Touched;
 
@@ -142,6 +153,7 @@ static MemoryContext watch_context = NULL;
 static watch_hash * watch = NULL;
 static Oid	tier_relid = InvalidOid;	/* whose invalidation ends the cache */
 static bool stale = true;
+static uint64 generation = 0;	/* how often it became stale */
 static bool any = false;		/* some account is watched */
 static Touched *touched = NULL;
 
@@ -152,8 +164,15 @@ static Touched **touched_in_order(int *n);
 static int	compare_locks(const void *a, const void *b);
 static int	order_of(uint32 left_lock, const char *left,
 					 uint32 right_lock, const char *right);
+static bool is_watched(Touched *account);
 static bool worth_a_look(const Touched *account);
-static void look(const Touched *account, bool notify);
+static bool is_outdated(const Boundary *known);
+static void look(Touched *account, bool notify);
+static bool stays_between(Touched *account);
+static bool needs_no_look(const Touched *account);
+static bool has_room(const Touched *account, int holders);
+static bool has_come_near(const Boundary *known, int64 billable);
+static void look_alone(Touched *account, bool notify);
 static bool is_far(const Boundary *known, int64 billable, int64 before);
 static void renew(const char *account);
 static void set_tiers(TriggerData *trigger);
@@ -206,6 +225,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 										   mkt_account_text(attachment->account_type, account));
 		new->lock = lock_of(new->account);
 		new->known = watched->known;
+		new->generation = generation;
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
@@ -283,6 +303,8 @@ read_watched(Watched *watched, const char *account)
 		watched->is_watched = true;
 		watched->known.next_at = DatumGetInt64(heap_getattr(tuple, TIE_NEXT_AT, desc, &isnull));
 		watched->known.near = DatumGetBool(heap_getattr(tuple, TIE_NEAR, desc, &isnull));
+		watched->known.places_left =
+			DatumGetInt64(heap_getattr(tuple, TIE_PLACES_LEFT, desc, &isnull));
 		watched->known.last_at = DatumGetInt64(heap_getattr(tuple, TIE_LAST_AT, desc, &isnull));
 		watched->known.looked_until =
 			DatumGetTimestampTz(heap_getattr(tuple, TIE_LOOKED_UNTIL, desc, &isnull));
@@ -308,6 +330,7 @@ look_at_touched(bool notify)
 	touched = NULL;
 	XactReadOnly = false;		/* it was not when it wrote contacts */
 	CommandCounterIncrement();	/* what the last statement wrote counts */
+	AcceptInvalidationMessages();	/* what others have found meanwhile */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < n; i++)
 	{
@@ -317,7 +340,7 @@ look_at_touched(bool notify)
 			accounts[i + 1]->added += accounts[i]->added;
 			accounts[i + 1]->removed += accounts[i]->removed;
 		}
-		else if (worth_a_look(accounts[i]))
+		else if (is_watched(accounts[i]) && worth_a_look(accounts[i]))
 			look(accounts[i], notify);
 	}
 	PopActiveSnapshot();
@@ -358,36 +381,133 @@ order_of(uint32 left_lock, const char *left, uint32 right_lock, const char *righ
 	return strcmp(left, right);
 }
 
+/* What others have found meanwhile is known then; false: nobody watches any more. */
+static bool
+is_watched(Touched *account)
+{
+	Watched		found = {0};
+
+	if (account->generation == generation)
+		return true;
+	account->generation = generation;
+	read_watched(&found, account->account);
+	account->known = found.known;
+	return found.is_watched;
+}
+
 static bool
 worth_a_look(const Touched *account)
 {
-	if (account->added > 0 &&
-		(account->known.near || account->known.looked_until <= mkt_now() ||
-		 account->known.valid_until <= mkt_now()))
+	int64		changed = Max(account->added, account->removed);
+
+	if (account->known.near || (account->added > 0 && is_outdated(&account->known)))
 		return true;
-	if (account->known.near && account->added == 0)
-		return false;			/* who takes away waits for nobody */
-	return account->added >= MANY || account->removed >= MANY ||
-		pg_prng_uint32(&pg_global_prng_state) % CHECK_ONE_IN == 0;
+	return changed * MaxBackends >= NEAR ||
+		pg_prng_uint32(&pg_global_prng_state) % CHECK_ONE_IN < changed;
+}
+
+/* A period, or a day with other boundaries, has begun. */
+static bool
+is_outdated(const Boundary *known)
+{
+	return known->looked_until <= mkt_now() || known->valid_until <= mkt_now() ||
+		known->renews_at <= mkt_now();
 }
 
 static void
-look(const Touched *account, bool notify)
+look(Touched *account, bool notify)
+{
+	int64		own;
+	int64		billable;
+	int64		total;
+
+	if (account->known.near)
+	{
+		if (account->added == 0 && account->known.last_at == 0)
+			return;				/* nothing lies below */
+		if (!stays_between(account))
+			look_alone(account, notify);
+		return;
+	}
+	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
+	if (!is_far(&account->known, billable, billable - own))
+		look_alone(account, notify);
+}
+
+/*
+ * Whether this transaction, and all others that may commit before it, cannot come
+ * to a boundary.  Then the lock is kept.
+ */
+static bool
+stays_between(Touched *account)
+{
+	Oid			accounts = mkt_relation("account");
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, accounts, account->lock, LOCK_OF_ACCOUNT);
+	LockDatabaseObject(accounts, account->lock, LOCK_OF_ACCOUNT, ShareLock);
+	if (is_watched(account) && account->known.near && !is_outdated(&account->known) &&
+		(needs_no_look(account) || has_room(account, LockWaiterCount(&tag))))
+		return true;
+	UnlockDatabaseObject(accounts, account->lock, LOCK_OF_ACCOUNT, ShareLock);
+	return false;
+}
+
+/* Many places were left, and chance says so. */
+static bool
+needs_no_look(const Touched *account)
+{
+	const Boundary *known = &account->known;
+	int64		chance = LOOKS * account->added;
+
+	return known->places_left > chance && (account->removed == 0 || known->last_at == 0) &&
+		pg_prng_uint64(&pg_global_prng_state) % known->places_left >= (uint64) chance;
+}
+
+/* More places are left, on either side, than others hold the lock. */
+static bool
+has_room(const Touched *account, int holders)
 {
 	const Boundary *known = &account->known;
 	int64		own;
 	int64		billable;
 	int64		total;
 
+	if (account->added > 1 || account->removed > 1)
+		return false;
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
-	if (is_far(known, billable, billable - own))
-		return;
+	billable -= own;
+	return billable + holders < known->next_at &&
+		billable - (account->removed > 0 ? holders : 0) >= known->last_at &&
+		!has_come_near(known, billable);
+}
+
+/* All should know that few places are left now, or many again. */
+static bool
+has_come_near(const Boundary *known, int64 billable)
+{
+	int64		places = known->next_at - billable;
+
+	return (known->places_left > LOOKS && places <= known->places_left / 4) ||
+		places / 4 > Max(known->places_left, LOOKS);
+}
+
+static void
+look_alone(Touched *account, bool notify)
+{
+	const Boundary *known = &account->known;
+	int64		own;
+	int64		billable;
+	int64		total;
+
 	lock_account(account->account);
+	if (!is_watched(account))
+		return;
 	if (known->renews_at <= mkt_now())
 		renew(account->account);
 	mkt_count_now(account->account, mkt_now(), &billable, &total, &own);
-	if (billable >= known->next_at || billable - own < known->last_at || !known->near ||
-		known->renews_at <= mkt_now() || known->valid_until <= mkt_now())
+	if (billable >= known->next_at || Min(billable, billable - own) < known->last_at ||
+		!known->near || is_outdated(known) || has_come_near(known, billable))
 		call("SELECT mkt.record_crossing($1, $2, $3, $4, $5)", 5,
 			 (Oid[]) {TEXTOID, INT8OID, INT8OID, INT8OID, BOOLOID},
 			 (Datum[]) {CStringGetTextDatum(account->account), Int64GetDatum(billable - own),
@@ -398,10 +518,9 @@ look(const Touched *account, bool notify)
 static bool
 is_far(const Boundary *known, int64 billable, int64 before)
 {
-	if (known->renews_at <= mkt_now() || known->valid_until <= mkt_now() ||
-		billable >= known->next_at - NEAR)
+	if (is_outdated(known) || billable >= known->next_at - NEAR)
 		return false;
-	return before >= known->last_at + (known->near || known->last_at == 0 ? 0 : NEAR);
+	return known->last_at == 0 || Min(billable, before) >= known->last_at + NEAR;
 }
 
 /* A renewal date ends a period; what comes after it is by the tier since then. */
@@ -801,7 +920,10 @@ static void
 forget(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == tier_relid)
+	{
 		stale = true;
+		generation++;
+	}
 }
 
 /* Called last, so that its callback comes first. */
