@@ -82,19 +82,25 @@ class Passes:
 
 def noise(figures):
     """By how much, typically, the slowest and the fastest of equal measurements differed."""
-    return statistics.median(max(figure.values) / min(figure.values) - 1 for figure in figures if figure.is_base)
+    return statistics.median(max(figure.values) / min(figure.values) - 1 for figure in figures)
 
 
 def print_table(figures):
-    rows = [HEADINGS] + [figure.cells() for figure in figures]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    previous = None
+    rows, works = [HEADINGS], [None]
+    for figure in figures:
+        work, *cells = figure.cells()
+        rows.append([work if work != works[-1] else "", *cells])
+        works.append(work)
+    print_columns(rows, numbers=range(2, 5), rules=[index for index in range(1, len(works)) if rows[index][0]])
+
+
+def print_columns(rows, numbers=(), rules=(1,)):
+    """The numbers are columns that are aligned to the right, the rules rows that begin with a line across."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for index, row in enumerate(rows):
-        work, row = row[0], [" " if row[0] == previous else row[0]] + row[1:]
-        if index and work != previous:
+        if index in rules:
             print("  ".join("-" * width for width in widths))
-        previous = work
-        print("  ".join(cell.rjust(width) if 2 <= column <= 4 else cell.ljust(width)
+        print("  ".join(cell.rjust(width) if column in numbers else cell.ljust(width)
                         for column, (cell, width) in enumerate(zip(row, widths))).rstrip())
     print(flush=True)
 

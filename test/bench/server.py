@@ -4,6 +4,7 @@ Everything else in this folder reaches PostgreSQL through here.
 """
 import glob
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -102,6 +103,24 @@ class PrivateMemory:
 def query(database, sql, settings=""):
     with Session(database, settings) as session:
         return session.run(sql)
+
+
+def single_user(database, lines, under=()):
+    """What a single-user backend prints that executes the lines, each a statement; the server is stopped meanwhile."""
+    folder = os.path.dirname(query(database, "SHOW data_directory"))
+    data = os.path.join(folder, "data")
+    as_server_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    backend = [*under, shutil.which("postgres"), "--single", "-D", data, "-c", "full_page_writes=off", "-c", "jit=off"]
+    subprocess.run([*as_server_user, "pg_ctl", "-D", data, "-s", "-w", "stop"], check=True, cwd=folder)
+    try:
+        run = subprocess.run([*as_server_user, *backend, database], input="\n".join(lines), cwd=folder, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        subprocess.run([*as_server_user, "pg_ctl", "-D", data, "-s", "-w", "-l", data + ".log", "start"],
+                       check=True, cwd=folder)
+    if run.returncode != 0 or "ERROR:" in run.stderr:
+        raise RuntimeError(run.stderr)
+    return run.stdout
 
 
 def run_file(database, path, settings="", **variables):
