@@ -10,8 +10,9 @@
  * that became pending by the old settings is missed.  The settings themselves
  * are read with the newest snapshot at every isolation level.
  *
- * Answers are kept for the rest of the (sub)transaction: its locks keep them
- * true, and only its own changes, a rollback or a move of the clock end that.
+ * Answers are kept for the session, until somebody changes an account's dates;
+ * who has to wait for the lock hears of it.  In a transaction that has the lock
+ * they are true as they are.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -30,6 +31,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -51,7 +53,10 @@
 typedef struct Answer
 {
 	MktAccountKey key;
-	TimestampTz next_update;
+	uint32		stripe;
+	uint64		locked;			/* by the (sub)transaction of this number */
+	TimestampTz since;			/* the answer holds from here ... */
+	TimestampTz next_update;	/* ... to here */
 	char		status;
 } Answer;
 
@@ -68,13 +73,19 @@ typedef struct Answer
 
 static MemoryContext answers_context = NULL;
 static answers_hash *answers = NULL;
-static uint64 answers_clock;
+static Oid	account_relid = InvalidOid; /* whose invalidation ends the answers */
+static bool stale = true;
 
+/* The (sub)transaction, in which locks that were taken are still there. */
+static uint64 transaction = 1;
+
+static Answer *answer_for(const MktAttachment *attachment, Datum account, bool isnull);
+static bool holds(const Answer *answer);
+static void start_answers(void);
 static bool read_cycle(const char *account, MktCycle *cycle);
 static MktCommitment commitment_of(Datum label);
 static pg_tz *zone_of(const text *name);
-static void lock_account(const char *account, LOCKMODE mode);
-static void forget_answers(void);
+static uint32 stripe_of(const char *account);
 static void redate_account(const char *account);
 static void redate_contacts(const MktAttachment *attachment, const char *account,
 							TimestampTz now, TimestampTz next);
@@ -196,6 +207,28 @@ TimestampTz
 mkt_account_next_update(const MktAttachment *attachment, Datum account,
 						bool isnull)
 {
+	Answer	   *answer = answer_for(attachment, account, isnull);
+
+	if (answer->locked == transaction && holds(answer))
+		return answer->next_update;
+	LockDatabaseObject(account_relid, answer->stripe, 0, ShareLock);
+	answer = answer_for(attachment, account, isnull);
+	if (!holds(answer))
+	{
+		char	   *name = isnull ? NULL : mkt_account_text(attachment->account_type, account);
+		TimestampTz next_update = mkt_account_update_after(name, mkt_now());
+
+		answer->since = mkt_now();
+		answer->next_update = next_update;
+	}
+	answer->locked = transaction;
+	return answer->next_update;
+}
+
+/* What is known of an account, if only its stripe. */
+static Answer *
+answer_for(const MktAttachment *attachment, Datum account, bool isnull)
+{
 	MktAccountKey key = {
 		.count_table = attachment->count_table,
 		.len = attachment->account_len,
@@ -204,27 +237,13 @@ mkt_account_next_update(const MktAttachment *attachment, Datum account,
 		.account = account
 	};
 	Answer	   *answer;
-	char	   *name;
-	TimestampTz next_update;
+	uint32		stripe;
 
-	if (answers && (answers_clock != mkt_clock_moves ||
-					answers->members >= MAX_ANSWERS))
-		forget_answers();
-	if (answers && (answer = answers_lookup(answers, key)) != NULL)
-		return answer->next_update;
-
-	name = isnull ? NULL : mkt_account_text(attachment->account_type, account);
-	lock_account(name, ShareLock);
-	next_update = mkt_account_update_after(name, mkt_now());
-
-	if (answers == NULL)
-	{
-		answers_context = AllocSetContextCreate(TopTransactionContext,
-												"mktcontacts update dates",
-												ALLOCSET_DEFAULT_SIZES);
-		answers = answers_create(answers_context, 16, NULL);
-		answers_clock = mkt_clock_moves;
-	}
+	if (stale || answers->members >= MAX_ANSWERS)
+		start_answers();
+	if ((answer = answers_lookup(answers, key)) != NULL)
+		return answer;
+	stripe = stripe_of(isnull ? NULL : mkt_account_text(attachment->account_type, account));
 	if (!isnull)
 	{
 		MemoryContext before = MemoryContextSwitchTo(answers_context);
@@ -233,8 +252,28 @@ mkt_account_next_update(const MktAttachment *attachment, Datum account,
 		MemoryContextSwitchTo(before);
 	}
 	answer = answers_insert(answers, key, &(bool) {false});
-	answer->next_update = next_update;
-	return next_update;
+	answer->stripe = stripe;
+	answer->locked = 0;
+	answer->since = answer->next_update = 0;
+	return answer;
+}
+
+static bool
+holds(const Answer *answer)
+{
+	return answer->since <= mkt_now() && mkt_now() < answer->next_update;
+}
+
+static void
+start_answers(void)
+{
+	if (answers_context == NULL)
+		answers_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts update dates",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(answers_context);
+	account_relid = mkt_relation("account");
+	answers = answers_create(answers_context, 16, NULL);
+	stale = false;
 }
 
 /* An account as the settings and the reports name it. */
@@ -335,21 +374,10 @@ zone_of(const text *name)
 	return zone;
 }
 
-static void
-lock_account(const char *account, LOCKMODE mode)
+static uint32
+stripe_of(const char *account)
 {
-	uint32		stripe = account ? string_hash(account, strlen(account) + 1) % STRIPES : 0;
-
-	LockDatabaseObject(mkt_relation("account"), stripe, 0, mode);
-}
-
-static void
-forget_answers(void)
-{
-	if (answers)
-		MemoryContextDelete(answers_context);
-	answers = NULL;
-	answers_context = NULL;
+	return account ? string_hash(account, strlen(account) + 1) % STRIPES : 0;
 }
 
 /*
@@ -380,8 +408,8 @@ mkt_account_changed(PG_FUNCTION_ARGS)
 		after = account_of_tuple(trigger->tg_newtuple, desc);
 
 	/* what has just been written is read below */
+	CacheInvalidateRelcache(trigger->tg_relation);
 	CommandCounterIncrement();
-	forget_answers();
 	redate_account(before);
 	if (after && strcmp(before, after) != 0)
 		redate_account(after);
@@ -408,7 +436,7 @@ redate_account(const char *account)
 	TimestampTz next;
 	ListCell   *cell;
 
-	lock_account(account, ExclusiveLock);
+	LockDatabaseObject(mkt_relation("account"), stripe_of(account), 0, ExclusiveLock);
 	next = mkt_account_update_after(account, now);
 	foreach(cell, mkt_attachment_list())
 	{
@@ -482,9 +510,7 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			/* their memory goes with the transaction's */
-			answers = NULL;
-			answers_context = NULL;
+			transaction++;
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
@@ -493,13 +519,20 @@ end_of_transaction(XactEvent event, void *arg)
 	}
 }
 
-/* A rollback to a savepoint releases the locks that kept the answers true. */
+/* A rollback to a savepoint releases locks. */
 static void
 end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_answers();
+		transaction++;
+}
+
+static void
+forget(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == account_relid)
+		stale = true;
 }
 
 void
@@ -507,4 +540,5 @@ mkt_account_init(void)
 {
 	RegisterXactCallback(end_of_transaction, NULL);
 	RegisterSubXactCallback(end_of_subtransaction, NULL);
+	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }

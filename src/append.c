@@ -5,32 +5,56 @@
  * For tables that only the extension writes: no trigger, no rule, no policy and
  * no check of rights is heeded, but every index is.  Rows wait in slots and are
  * written together; whoever opens an appender closes it in the same statement.
+ *
+ * Those indexes that the extension makes are written directly, because preparing
+ * the executor takes longer than a row does; where somebody has added another kind,
+ * the executor does it.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 
 /* Rows of this many fit on a few pages. */
 #define SLOTS 256
 
+/* A B-tree on columns, of all rows or of those in which one column is not null. */
+typedef struct PlainIndex
+{
+	Relation	rel;
+	AttrNumber	not_null;		/* that column; 0: all rows */
+} PlainIndex;
+
 struct MktAppender
 {
 	Relation	rel;
+	List	   *indexes;		/* to be written directly, or ... */
+	ResultRelInfo *result;		/* ... by the executor */
 	EState	   *estate;
-	ResultRelInfo *result;
 	int			nmade;
 	int			nused;
 	TupleTableSlot *slots[SLOTS];
 };
 
+static bool open_indexes(MktAppender *appender);
+static void close_indexes(MktAppender *appender);
+static bool is_plain(PlainIndex *index);
 static void flush(MktAppender *appender);
+static void insert_directly(MktAppender *appender, TupleTableSlot *slot);
 
 /* NULL when the table is not there any more. */
 MktAppender *
@@ -43,13 +67,71 @@ mkt_append_open(Oid relid)
 		return NULL;
 	appender = palloc(offsetof(MktAppender, slots) + SLOTS * sizeof(TupleTableSlot *));
 	appender->rel = rel;
-	appender->estate = CreateExecutorState();
-	appender->result = makeNode(ResultRelInfo);
 	appender->nmade = 0;
 	appender->nused = 0;
-	InitResultRelInfo(appender->result, rel, 0, NULL, 0);
-	ExecOpenIndices(appender->result, false);
+	appender->result = NULL;
+	if (!open_indexes(appender))
+	{
+		close_indexes(appender);
+		appender->estate = CreateExecutorState();
+		appender->result = makeNode(ResultRelInfo);
+		InitResultRelInfo(appender->result, rel, 0, NULL, 0);
+		ExecOpenIndices(appender->result, false);
+	}
 	return appender;
+}
+
+/* Whether all are plain. */
+static bool
+open_indexes(MktAppender *appender)
+{
+	List	   *indexes = RelationGetIndexList(appender->rel);
+	bool		plain = true;
+	ListCell   *cell;
+
+	appender->indexes = NIL;
+	foreach(cell, indexes)
+	{
+		PlainIndex *index = palloc0(sizeof(PlainIndex));
+
+		index->rel = index_open(lfirst_oid(cell), RowExclusiveLock);
+		appender->indexes = lappend(appender->indexes, index);
+		plain = plain && is_plain(index);
+	}
+	list_free(indexes);
+	return plain;
+}
+
+static void
+close_indexes(MktAppender *appender)
+{
+	ListCell   *cell;
+
+	foreach(cell, appender->indexes)
+		index_close(((PlainIndex *) lfirst(cell))->rel, NoLock);
+	list_free_deep(appender->indexes);
+	appender->indexes = NIL;
+}
+
+static bool
+is_plain(PlainIndex *index)
+{
+	Relation	rel = index->rel;
+	List	   *predicate;
+	NullTest   *test;
+
+	if (rel->rd_rel->relam != BTREE_AM_OID || rel->rd_index->indisunique ||
+		!heap_attisnull(rel->rd_indextuple, Anum_pg_index_indexprs, NULL))
+		return false;
+	predicate = RelationGetIndexPredicate(rel);
+	if (predicate == NIL)
+		return true;
+	test = linitial(predicate);
+	if (list_length(predicate) != 1 || !IsA(test, NullTest) ||
+		test->nulltesttype != IS_NOT_NULL || test->argisrow || !IsA(test->arg, Var))
+		return false;
+	index->not_null = ((Var *) test->arg)->varattno;
+	return true;
 }
 
 /* An empty slot, whose values the caller sets. */
@@ -81,8 +163,12 @@ mkt_append_close(MktAppender *appender)
 	flush(appender);
 	for (int i = 0; i < appender->nmade; i++)
 		ExecDropSingleTupleTableSlot(appender->slots[i]);
-	ExecCloseIndices(appender->result);
-	FreeExecutorState(appender->estate);
+	if (appender->result)
+	{
+		ExecCloseIndices(appender->result);
+		FreeExecutorState(appender->estate);
+	}
+	close_indexes(appender);
 	table_close(appender->rel, NoLock);
 	pfree(appender);
 }
@@ -94,11 +180,41 @@ flush(MktAppender *appender)
 		return;
 	table_multi_insert(appender->rel, appender->slots, appender->nused,
 					   GetCurrentCommandId(true), 0, NULL);
-	for (int i = 0; i < appender->nused && appender->result->ri_NumIndices > 0; i++)
+	for (int i = 0; i < appender->nused; i++)
 	{
-		appender->slots[i]->tts_tableOid = RelationGetRelid(appender->rel);
-		mkt_insert_index_entries(appender->result, appender->slots[i], appender->estate);
-		ResetPerTupleExprContext(appender->estate);
+		TupleTableSlot *slot = appender->slots[i];
+
+		if (appender->result && appender->result->ri_NumIndices > 0)
+		{
+			slot->tts_tableOid = RelationGetRelid(appender->rel);
+			mkt_insert_index_entries(appender->result, slot, appender->estate);
+			ResetPerTupleExprContext(appender->estate);
+		}
+		else
+			insert_directly(appender, slot);
 	}
 	appender->nused = 0;
+}
+
+static void
+insert_directly(MktAppender *appender, TupleTableSlot *slot)
+{
+	static IndexInfo info = {.type = T_IndexInfo};
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+	ListCell   *cell;
+
+	foreach(cell, appender->indexes)
+	{
+		PlainIndex *index = lfirst(cell);
+		Form_pg_index form = index->rel->rd_index;
+
+		if (!form->indisready ||
+			(index->not_null != 0 && slot_attisnull(slot, index->not_null)))
+			continue;
+		for (int i = 0; i < form->indnatts; i++)
+			values[i] = slot_getattr(slot, form->indkey.values[i], &isnull[i]);
+		index_insert(index->rel, values, isnull, &slot->tts_tid, appender->rel,
+					 UNIQUE_CHECK_NO, false, &info);
+	}
 }

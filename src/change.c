@@ -54,6 +54,9 @@
 /* So many are written together, and get numbers that follow each other. */
 #define MAX_NOTES 1000
 
+/* Room for so many at first: most transactions change few contacts. */
+#define FEW_NOTES 8
+
 typedef struct Note
 {
 	MktChange	change;
@@ -279,7 +282,7 @@ add_note(void)
 	{
 		context = AllocSetContextCreate(TopTransactionContext, "mktcontacts changes",
 										ALLOCSET_DEFAULT_SIZES);
-		room = MAX_NOTES;
+		room = FEW_NOTES;
 		notes = MemoryContextAlloc(TopTransactionContext, room * sizeof(Note));
 		nnotes = 0;
 		last_made_by = NULL;

@@ -141,7 +141,6 @@ extern size_t mkt_csv_first_line(const char *data, size_t len);
 
 /* ---- setting.c ---- */
 
-extern uint64 mkt_clock_moves;
 extern char *mkt_source_type;
 extern char *mkt_source_name;
 extern char *mkt_batch;

@@ -13,7 +13,6 @@
 #include "utils/timestamp.h"
 
 /* Grows whenever the clock setting changes, so that caches can notice. */
-uint64		mkt_clock_moves = 0;
 
 /* F2: the tool and the batch of statements that name none; empty: none. */
 char	   *mkt_source_type = NULL;
@@ -136,7 +135,6 @@ static void
 assign_clock(const char *newval, void *extra)
 {
 	held_at = extra;
-	mkt_clock_moves++;
 }
 
 /* The input function's work without its errors, which a check cannot raise. */
