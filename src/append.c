@@ -134,6 +134,12 @@ is_plain(PlainIndex *index)
 	return true;
 }
 
+Relation
+mkt_append_relation(const MktAppender *appender)
+{
+	return appender->rel;
+}
+
 /* An empty slot, whose values the caller sets. */
 TupleTableSlot *
 mkt_append_slot(MktAppender *appender)

@@ -141,20 +141,14 @@ typedef struct FrameIterator
 	sums_iterator sums;
 } FrameIterator;
 
-/*
- * A table of counts that is open for writing.  What its indexes can be is known,
- * which makes writing a row much cheaper than through an executor state.
- */
+/* A table of counts that is open for writing, and for folding once it is needed. */
 typedef struct Writer
 {
-	Relation	rel;
-	List	   *indexes;		/* on account_name; on until, if it is an
-								 * instant */
-	Relation	by_account;		/* the one to read by; null while a dump is
-								 * restored */
-	TupleTableSlot *slot;
+	MktAppender *counts;
+	Relation	rel;			/* theirs */
+	Relation	by_account;		/* the index to read by */
+	TupleTableSlot *slot;		/* for rows that are read */
 	MktAppender *history;		/* where moves go that are folded, if anywhere */
-	bool		history_known;
 } Writer;
 
 /* A row of a table of counts. */
@@ -207,11 +201,9 @@ static void write_row(Writer *writer, Datum account_name, bool isnull,
 					  const Move *move, Datum account);
 static void set_move(TupleTableSlot *slot, Datum account_name, bool isnull,
 					 const Move *move, Datum account);
-static void insert_index(Relation index, Datum *values, bool *isnull,
-						 Writer *writer);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account);
-static void open_history(Writer *writer);
+static bool open_for_folding(Writer *writer);
 static void note_instant(Total *totals, int *ntotals, TimestampTz until,
 						 const Move *move);
 static Total *find_total(Total *totals, int ntotals, TimestampTz until,
@@ -790,7 +782,7 @@ post(Frame *frame, bool fold)
 	{
 		if (sum->n == 0)
 			continue;
-		if (writer.rel == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
+		if (writer.counts == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
 		{
 			close_writer(&writer);
 			if (!open_writer(&writer, sum->key.account.count_table))
@@ -830,82 +822,41 @@ write_sum(Writer *writer, const Sum *sum, bool fold)
 static bool
 open_writer(Writer *writer, Oid count_table)
 {
-	List	   *indexes;
-	ListCell   *cell;
-
-	writer->rel = try_table_open(count_table, RowExclusiveLock);
-	if (writer->rel == NULL)
+	writer->counts = mkt_append_open(count_table);
+	if (writer->counts == NULL)
 		return false;
-	writer->indexes = NIL;
+	writer->rel = mkt_append_relation(writer->counts);
 	writer->by_account = NULL;
 	writer->history = NULL;
-	writer->history_known = false;
-	indexes = RelationGetIndexList(writer->rel);
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
-		AttrNumber	column = index->rd_index->indkey.values[0];
-
-		if (column != CNT_ACCOUNT_NAME && column != CNT_UNTIL)
-			ereport(ERROR,
-					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("%s has an index that mktcontacts does not know",
-						   mkt_qualified_name(count_table)),
-					errhint("DROP INDEX %s;", mkt_qualified_name(lfirst_oid(cell))));
-		writer->indexes = lappend(writer->indexes, index);
-		if (column == CNT_ACCOUNT_NAME && index->rd_index->indisvalid)
-			writer->by_account = index;
-	}
-	list_free(indexes);
-	writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(writer->rel),
-											table_slot_callbacks(writer->rel));
 	return true;
 }
 
 static void
 close_writer(Writer *writer)
 {
-	ListCell   *cell;
-
-	if (writer->rel == NULL)
+	if (writer->counts == NULL)
 		return;
-	ExecDropSingleTupleTableSlot(writer->slot);
-	foreach(cell, writer->indexes)
-		index_close(lfirst(cell), NoLock);
+	if (writer->by_account)
+	{
+		ExecDropSingleTupleTableSlot(writer->slot);
+		index_close(writer->by_account, NoLock);
+	}
 	if (writer->history)
 		mkt_append_close(writer->history);
-	list_free(writer->indexes);
-	table_close(writer->rel, NoLock);
-	writer->rel = NULL;
+	mkt_append_close(writer->counts);
+	writer->counts = NULL;
 }
 
 static void
 write_row(Writer *writer, Datum account_name, bool isnull, const Move *move,
 		  Datum account)
 {
-	TupleTableSlot *slot = writer->slot;
-	Datum	   *values = slot->tts_values;
-	ListCell   *cell;
+	TupleTableSlot *slot = mkt_append_slot(writer->counts);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, false, CNT_COLUMNS * sizeof(bool));
 	set_move(slot, account_name, isnull, move, account);
-	values[CNT_LANE - 1] = Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
-	ExecStoreVirtualTuple(slot);
-	table_tuple_insert(writer->rel, slot, GetCurrentCommandId(true), 0, NULL);
-
-	foreach(cell, writer->indexes)
-	{
-		Relation	index = lfirst(cell);
-
-		if (!index->rd_index->indisready)
-			continue;
-		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
-			insert_index(index, (Datum[]) {account_name, values[CNT_LANE - 1]},
-						 (bool[]) {isnull, false}, writer);
-		else if (move->until != MKT_ABSENT && !TIMESTAMP_NOT_FINITE(move->until))
-			insert_index(index, &values[CNT_UNTIL - 1], &(bool) {false}, writer);
-	}
+	slot->tts_values[CNT_LANE - 1] =
+		Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
+	mkt_append_row(writer->counts);
 }
 
 /* The columns that counts and their history have in common. */
@@ -929,15 +880,6 @@ set_move(TupleTableSlot *slot, Datum account_name, bool isnull, const Move *move
 	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
 }
 
-static void
-insert_index(Relation index, Datum *values, bool *isnull, Writer *writer)
-{
-	static IndexInfo info = {.type = T_IndexInfo};
-
-	index_insert(index, values, isnull, &writer->slot->tts_tid, writer->rel,
-				 UNIQUE_CHECK_NO, false, &info);
-}
-
 /*
  * Replaces an account's rows by one for each instant, and by none for deleted
  * contacts that count no longer.  The rows just written are not seen by the
@@ -952,9 +894,8 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	int			nmoves;
 	int			ntotals = 0;
 
-	if (writer->by_account == NULL)
+	if (!open_for_folding(writer))
 		return;
-	open_history(writer);
 	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
 								GetTransactionSnapshot() : GetLatestSnapshot());
 	moves = palloc(FOLD_ROWS * sizeof(Move));
@@ -1001,15 +942,20 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	UnregisterSnapshot(snapshot);
 }
 
-/* Where the table of counts has a history, and is folded for the first time. */
-static void
-open_history(Writer *writer)
+/* Not while a dump is being restored, when there is no index yet. */
+static bool
+open_for_folding(Writer *writer)
 {
+	Oid			index;
 	ListCell   *cell;
 
-	if (writer->history_known)
-		return;
-	writer->history_known = true;
+	if (writer->by_account)
+		return true;
+	index = account_index(writer->rel);
+	if (!OidIsValid(index))
+		return false;
+	writer->by_account = index_open(index, AccessShareLock);
+	writer->slot = table_slot_create(writer->rel, NULL);
 	foreach(cell, mkt_attachment_list())
 	{
 		MktAttachedTable *table = lfirst(cell);
@@ -1018,6 +964,7 @@ open_history(Writer *writer)
 			!TIMESTAMP_NOT_FINITE(table->history_since))
 			writer->history = mkt_append_open(table->count_history);
 	}
+	return true;
 }
 
 static void

@@ -337,6 +337,7 @@ extern void mkt_tool_init(void);
 typedef struct MktAppender MktAppender;
 
 extern MktAppender *mkt_append_open(Oid relid);
+extern Relation mkt_append_relation(const MktAppender *appender);
 extern TupleTableSlot *mkt_append_slot(MktAppender *appender);
 extern void mkt_append_row(MktAppender *appender);
 extern void mkt_append_close(MktAppender *appender);

@@ -119,8 +119,6 @@ create_counts(Oid contacts, const char *account_type)
 	/* entries of one account that died must be removable one by one */
 	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
 				  quote_identifier(name));
-	mkt_query_run("CREATE INDEX ON mkt.%s (until) WHERE until > '-infinity' AND until < 'infinity'",
-				  quote_identifier(name));
 	comment(name, "Counts", contacts);
 	return get_relname_relid(name, mkt_schema());
 }
