@@ -372,6 +372,11 @@ class Check:
             self.contacts(table)
         self.tiers()
         self.periods()
+        self.none("a period is missing", """
+            SELECT a.account, max(p.ends_at) FROM mkt.account AS a
+            LEFT JOIN mkt.period AS p USING (account) GROUP BY a.account
+            HAVING mkt.next_update(a.account, coalesce(max(p.ends_at),
+                min(a.created_at))) <= mkt.now()""")
         self.workflows()
         with open(self.file, "wb") as known:
             pickle.dump((self.rows, self.changes), known)
@@ -560,15 +565,20 @@ class Check:
                   " USING (account) WHERE u.billable > t.tier")
         self.none("tier changes do not follow each other", """
             SELECT * FROM (SELECT account, change, reason, from_tier, to_tier,
-                lag(to_tier) OVER (PARTITION BY account ORDER BY change)
-                FROM mkt.tier_change) AS c
-            WHERE from_tier IS DISTINCT FROM lag AND lag IS NOT NULL
+                lag(to_tier, 1, i.included) OVER (PARTITION BY account
+                    ORDER BY change) AS before
+                FROM mkt.tier_change JOIN mkt.increment AS i USING (edition))
+                AS c
+            WHERE from_tier <> before
                 OR reason = 'exceeded' AND from_tier >= to_tier""")
         self.none("an account's tier is another than its last change says", """
             SELECT t.account, t.tier, c.to_tier FROM mkt.account_tier AS t
-            JOIN (SELECT DISTINCT ON (account) account, to_tier
+            JOIN mkt.account AS a USING (account)
+            JOIN mkt.increment AS i USING (edition)
+            LEFT JOIN (SELECT DISTINCT ON (account) account, to_tier
                 FROM mkt.tier_change ORDER BY account, change DESC) AS c
-            USING (account) WHERE t.tier <> c.to_tier""")
+            USING (account)
+            WHERE t.tier <> coalesce(c.to_tier, i.included)""")
         self.seen["notices"], = self.ask("SELECT count(*) FROM mkt.notice")[0]
         self.seen["tier changes"], = self.ask(
             "SELECT count(*) FROM mkt.tier_change")[0]
