@@ -148,7 +148,7 @@ sub crash_with_ledgers
 		my $how = $round % 2 ? 'a process' : 'the server';
 		my $work = IPC::Run::start([ $python, $program, 'write', $folder, $round ], '>&', \my $ignored);
 
-		$node->poll_query_until('postgres', "SELECT count(*) >= 16 $from") or die 'no writers';
+		$node->poll_query_until('postgres', "SELECT count(*) >= 8 $from") or die 'no writers';
 		usleep(300_000 + rand(1_500_000));
 		if ($round % 2)
 		{
