@@ -47,6 +47,7 @@ class Shrinker:
         size = max(len(self.best) // 2, 1)
         while self.leave_out(size) and size > 1:
             size = max(min(size, len(self.best)) // 2, 1)
+        self.smaller_blocks()
         self.without_rows()
         self.without_tables()
         return True
@@ -106,6 +107,19 @@ class Shrinker:
                     again = size == 1
         return True
 
+    def smaller_blocks(self):
+        """DO blocks with fewer statements in them."""
+        place = 0
+        while place < len(self.best) and time.time() < self.deadline:
+            op = self.best[place]
+            place += 1
+            for nodes in smaller(parts(op)):
+                block = self.world.generator.block_of(nodes)
+                if self.fails(self.best[:place - 1] + [
+                        op._replace(arguments=(block,))] + self.best[place:]):
+                    place -= 1
+                    break
+
     def fails(self, ops):
         """Whether these steps fail in the same way; they are remembered up to
         the one that does."""
@@ -145,6 +159,28 @@ class Shrinker:
             yield from line(half, "SET mktcontacts.clock = '%s'" % clock, None)
             yield from line(half, sql, None)
         yield from ("-- " + text for text in str(self.failure).split("\n"))
+
+
+def parts(op):
+    """What a DO block is made of."""
+    made_of = op.arguments[0].made_of if op.what == "run" else None
+    return made_of if isinstance(made_of, list) else []
+
+
+def smaller(nodes):
+    """The same with one part less; a part that catches errors is three: what
+    is in it, whether that ends in an error, and what is done then."""
+    for place, node in enumerate(nodes):
+        before, after = nodes[:place], nodes[place + 1:]
+        if before or after:
+            yield before + after
+        if isinstance(node, tuple):
+            inside, fails, then = node
+            yield before + inside + after
+            if then:
+                yield before + [(inside, fails, [])] + after
+            for less in smaller(inside):
+                yield before + [(less, fails, then)] + after
 
 
 def sql_of(op):
