@@ -4003,7 +4003,7 @@ def arguments():
     parser.add_argument("--check-every", type=int, default=6, metavar="N",
                         help="compare after every Nth statement, on average;"
                         " 1 finds the statement that is to blame")
-    parser.add_argument("--shrink", type=int, default=300,
+    parser.add_argument("--shrink", type=int, default=600,
                         metavar="SECONDS", help="how long to look for a short"
                         " script that fails, too; 0: not at all")
     parser.add_argument("--keep", action="store_true",
