@@ -89,6 +89,8 @@ static uint32 stripe_of(const char *account);
 static void redate_account(const char *account);
 static void redate_contacts(const MktAttachment *attachment, const char *account,
 							TimestampTz now, TimestampTz next);
+static bool has_unseen(const MktAttachment *attachment, const char *account,
+					   TimestampTz now, TimestampTz next, bool deleted);
 static TimestampTz argument_after(FunctionCallInfo fcinfo, int argno);
 static MktCycle argument_cycle(FunctionCallInfo fcinfo);
 static char *account_of_tuple(HeapTuple tuple, TupleDesc desc);
@@ -466,17 +468,17 @@ redate_contacts(const MktAttachment *attachment, const char *account,
 	MktRights	rights;
 	int64		pending;
 
-	pending = mkt_count_pending(attachment->count_table, account, now, next,
-								GetLatestSnapshot(), &values[1]);
 	if (IsolationUsesXactSnapshot() &&
-		pending != mkt_count_pending(attachment->count_table, account, now, next,
-									 GetTransactionSnapshot(), &values[1]))
+		(has_unseen(attachment, account, now, next, false) ||
+		 has_unseen(attachment, account, now, next, true)))
 		ereport(ERROR,
 				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				errmsg("could not give the pending contacts of account \"%s\" their new update date",
 					   account),
-				errdetail("A concurrent transaction set contacts of this account as non-marketing."),
+				errdetail("A concurrent transaction set contacts of this account as non-marketing, or deleted some that count."),
 				errhint("Try the transaction again."));
+	pending = mkt_count_pending(attachment->count_table, account, now, next, false,
+								GetLatestSnapshot(), &values[1]);
 	if (pending == 0)
 		return;
 
@@ -498,6 +500,22 @@ redate_contacts(const MktAttachment *attachment, const char *account,
 		elog(ERROR, "could not give contacts their new update date");
 	mkt_act_again_as(rights);
 	SPI_finish();
+}
+
+/*
+ * Whether others have committed pending contacts, or deleted ones that count, of
+ * which the transaction's snapshot knows nothing.
+ */
+static bool
+has_unseen(const MktAttachment *attachment, const char *account,
+		   TimestampTz now, TimestampTz next, bool deleted)
+{
+	Datum		typed;
+
+	return mkt_count_pending(attachment->count_table, account, now, next, deleted,
+							 GetLatestSnapshot(), &typed) !=
+		mkt_count_pending(attachment->count_table, account, now, next, deleted,
+						  GetTransactionSnapshot(), &typed);
 }
 
 static void

@@ -1142,12 +1142,13 @@ mkt_count_is_ready(Oid count_table)
 }
 
 /*
- * The pending contacts of an account that wait for another instant than one, in
- * a snapshot, and the account's value as the contacts table has it.
+ * The pending contacts of an account, or the deleted ones that count, that wait
+ * for another instant than one, in a snapshot, and the account's value as the
+ * contacts table has it.
  */
 int64
 mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
-				  TimestampTz except, Snapshot snapshot, Datum *typed)
+				  TimestampTz except, bool deleted, Snapshot snapshot, Datum *typed)
 {
 	Datum		name = CStringGetTextDatum(account);
 	Relation	rel = table_open(count_table, AccessShareLock);
@@ -1167,7 +1168,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 		bool		isnull;
 
 		read_move(slot, &move);
-		if (move.deleted)
+		if (move.deleted != deleted)
 			continue;
 		pending += pends(move.until, now, except) ? move.n : 0;
 		pending -= pends(move.was, now, except) ? move.n : 0;
@@ -1181,7 +1182,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 	{
-		if (sum->key.deleted || !is_account(sum, rel, name, false))
+		if (sum->key.deleted != deleted || !is_account(sum, rel, name, false))
 			continue;
 		pending += pends(sum->key.until, now, except) ? sum->n : 0;
 		pending -= pends(sum->key.was, now, except) ? sum->n : 0;

@@ -287,7 +287,7 @@ extern void mkt_count_forget(Oid count_table);
 extern bool mkt_count_is_ready(Oid count_table);
 extern int64 mkt_count_pending(Oid count_table, const char *account,
 							   TimestampTz now, TimestampTz except,
-							   Snapshot snapshot, Datum *typed);
+							   bool deleted, Snapshot snapshot, Datum *typed);
 extern void mkt_count_fold(Oid count_table, int naccounts, const Datum *name,
 						   const bool *isnull, const Datum *account);
 extern void mkt_count_redate(const MktAttachment *attachment,

@@ -14,7 +14,8 @@ whether what mkt.forecast() says comes true.
 
 One seed gives one run, but for what the extension does at random (folding).
 On a failure the seed, the statement, what the model and the database say and
-the statements before it are printed.
+the statements before it are printed, and then a script for psql that is as
+short as can be found and fails, too.
 
 Connects by PGHOST, PGPORT, PGDATABASE and PGUSER (a superuser, for the clock)
 to a database that nothing else uses, and prints TAP.
@@ -34,6 +35,7 @@ import copy
 import io
 import itertools
 import random
+import re
 import time
 import traceback
 import uuid
@@ -45,15 +47,19 @@ import psycopg2
 import psycopg2.extras
 
 import model
+import shrink
 from model import MARKETING, NON_MARKETING, UTC, Contact, Defaults, Settings, \
     Tool, text
 
 SCHEMA = "mkt_random"
+ELSEWHERE = "mkt_random_elsewhere"
 GID = "mkt_random_%d_" % os.getpid()
 OURS = ["marketing_status", "marketing_until_next_update", "marketing_until",
         "marketing_source_type", "marketing_source_name"]
 COMMON = "common"
 ROLE = "postgres"
+# Row-level security hides rows with that score modulo from the others.
+HIDDEN = 7, 3
 # Where contacts that are gone and still count stand among the tables.
 DELETED = "deleted"
 deletions = itertools.count()
@@ -178,17 +184,12 @@ class Table:
         """Whether the user's trigger skips every UPDATE of it."""
         return self.triggered and contact.note == "frozen"
 
-    def partition(self, contact):
-        """The part of its table that it is in, as far as can be told."""
-        if not self.composite:
-            return None
-        return {"acme": "a", "1": "a", "x y": "b", "3": "b"}.get(
-            contact.account, "rest")
+    def short_name(self):
+        return self.name.split(".")[1]
 
-    def leaves(self, old, new):
-        """Whether an UPDATE takes a contact to another partition."""
-        return self.composite and bool(old and new) and \
-            self.partition(old) != self.partition(new)
+    def renamed(self, structure):
+        """What it is called by now."""
+        return structure.names.get(self.name, self.name)
 
     def match(self, contact):
         where = "id = " + literal(contact.key)
@@ -196,6 +197,40 @@ class Table:
             where += " AND %s = %s" % (self.account_column,
                                        literal(contact.account))
         return where
+
+
+class Structure(NamedTuple):
+    """What the tables have become: their names and that of person's account
+    column, where they are others by now, and whether one account of member
+    has got a partition of its own."""
+    names: dict = {}
+    apart: bool = False
+
+    def named(self, name, other):
+        names = {key: value for key, value in self.names.items()
+                 if key != name}
+        if name != other:
+            names[name] = other
+        return self._replace(names=names)
+
+    def sql(self, sql):
+        """The same statement with the names of now."""
+        if not self.names:
+            return sql
+        return NAMED.sub(lambda found: self.names.get(
+            found.group(), found.group()), sql)
+
+    def partition(self, contact):
+        """The part of member that it is in, as far as can be told."""
+        if self.apart and contact.account == APART:
+            return "c"
+        return {"acme": "a", "1": "a", "x y": "b", "3": "b"}.get(
+            contact.account, "rest")
+
+
+APART = "blåbær"
+NAMED = re.compile(r"(?<!\")\b(?:account_id|%s\.(?:person|solo|member|guest))"
+                   r"\b" % SCHEMA)
 
 
 def literal(value):
@@ -231,15 +266,21 @@ def make_tables(rng):
     ]
 
 
-FIXTURE = """
-DROP SCHEMA IF EXISTS {schema} CASCADE;
+SCHEMAS = """
+DROP SCHEMA IF EXISTS {schema}, {elsewhere} CASCADE;
 CREATE SCHEMA {schema};
+CREATE SCHEMA {elsewhere};
+"""
+
+FIXTURE = {"person": """
 CREATE TABLE {schema}.person (id bigint PRIMARY KEY, half int NOT NULL,
     note text, account_id bigint, score int NOT NULL DEFAULT 0);
 CREATE INDEX ON {schema}.person (account_id);
+""", "solo": """
 CREATE TABLE {schema}.solo (half int NOT NULL, score int NOT NULL,
     id bigint PRIMARY KEY, gone int, note text);
 ALTER TABLE {schema}.solo DROP COLUMN gone;
+""", "member": """
 CREATE TABLE {schema}.member (account text, id int, half int NOT NULL,
     score int NOT NULL, note text, PRIMARY KEY (account, id))
     PARTITION BY LIST (account);
@@ -257,10 +298,18 @@ CREATE TABLE {schema}.member_rest_0 PARTITION OF {schema}.member_rest
     FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE {schema}.member_rest_1 PARTITION OF {schema}.member_rest
     FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+""", "guest": """
 CREATE TABLE {schema}.owner (id uuid PRIMARY KEY);
 CREATE TABLE {schema}.guest (id uuid PRIMARY KEY, owner uuid
     REFERENCES {schema}.owner ON DELETE SET NULL,
     half int NOT NULL, score int NOT NULL, note text);
+"""}
+
+# A role that does not own the tables and does not see all of their rows.
+CLERK = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+CREATE POLICY visible ON {table} USING (score % {0} <> {1});
+GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {clerk};
 """
 
 # Tiers that are exceeded now and then, and prices that change.
@@ -314,14 +363,19 @@ ECHO_TRIGGER = """
 CREATE FUNCTION {schema}.echo() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' OR OLD.note IS DISTINCT FROM NEW.note THEN
-        UPDATE {schema}.person SET marketing_status = 'non_marketing'
-        WHERE id = NEW.id;
+        EXECUTE format('UPDATE %s SET marketing_status = ''non_marketing'''
+            ' WHERE id = $1', TG_ARGV[0]::oid::regclass) USING NEW.id;
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER echo AFTER INSERT OR UPDATE ON {schema}.solo
-    FOR EACH ROW WHEN (NEW.note = 'echo') EXECUTE FUNCTION {schema}.echo();
+DO $do$ BEGIN EXECUTE format('CREATE TRIGGER echo AFTER INSERT OR UPDATE'
+    ' ON {schema}.solo FOR EACH ROW WHEN (NEW.note = ''echo'')'
+    ' EXECUTE FUNCTION {schema}.echo(%s)', '{schema}.person'::regclass::oid);
+END $do$;
 """
+
+LATER = {"person": VIEW, "solo": ECHO_TRIGGER, "member": "",
+         "guest": USER_TRIGGER}
 
 
 def user_trigger(table, old, new):
@@ -356,7 +410,7 @@ class Batch:
     def __init__(self, table, label=None):
         self.table = table
         self.label = label
-        self.number = None
+        self.number = self.op = None
         Batch.made += 1
         self.place = Batch.made
 
@@ -385,11 +439,18 @@ class Attached(NamedTuple):
 
 
 class Forgotten(NamedTuple):
-    """A contact's history was erased, or that with one account."""
+    """A contact's history was erased, or that with one account, but for what
+    others have committed since: places from *seen* up to *begun*."""
     table: str
     key: object
     account: Optional[str]
     at: datetime
+    seen: int
+    begun: int = OWN
+
+    def erases(self, place):
+        return concerns(place[1], self.account) and not (
+            self.seen <= place[0] < self.begun)
 
 
 class Rekeyed(NamedTuple):
@@ -434,7 +495,10 @@ class Chronicle:
         self.batches = []
 
     def absorb(self, items):
+        begun = len(self.items)
         for item in items:
+            if isinstance(item, Forgotten):
+                item = item._replace(begun=begun)
             place = len(self.items), item
             self.items.append(item)
             if isinstance(item, Happened):
@@ -489,7 +553,9 @@ class State:
         self.rows[DELETED] = {}
         self.accounts = {}
         self.defaults = Defaults()
+        self.structure = Structure()
         self.session = Settable()
+        self.role = ROLE
 
     def copy(self):
         other = copy.copy(self)
@@ -526,6 +592,8 @@ class State:
         it."""
         new = self.proposed(table, new)
         if new is not None:
+            if self.hides(new):
+                raise Refused("42501")
             self.add(table, new)
         return new
 
@@ -537,7 +605,8 @@ class State:
         """The trigger that changes a second table; it fires at the end of the
         statement, when nothing else of this model looks there any more."""
         other = table.echoes and self.of(table.echoes).get(new.key)
-        if other and new.note == "echo" and not (old and old.note == "echo"):
+        if other and not self.hides(other) and new.note == "echo" \
+                and not (old and old.note == "echo"):
             self.update(table.echoes,
                         [(other, other._replace(status=NON_MARKETING))],
                         ["status"])
@@ -546,6 +615,11 @@ class State:
         new = user_trigger(table, None, new)
         return new and model.inserted(new, self.session.source(),
                                       self.created_as, self.next_update)
+
+    def hides(self, row):
+        """Whether the policy hides it from the role, and keeps the role from
+        writing it."""
+        return self.role != ROLE and row.score % HIDDEN[0] == HIDDEN[1]
 
     def store(self, table, new):
         identity = table.identity(new)
@@ -556,10 +630,11 @@ class State:
 
     def happen(self, table, old, new, counts_until=None):
         """Notes what a row's becoming another one means."""
-        if table.leaves(old, new):
+        leaves = self.leaves(table, old, new)
+        if leaves:
             # What it leaves may turn out to be nothing.
             self.batch_of(table)
-        if table.leaves(old, new) and old.key != new.key:
+        if leaves and old.key != new.key:
             happened = [
                 *model.events(old, None, self.now, self.session.source()),
                 *model.events(None, new, self.now, self.session.source())]
@@ -568,9 +643,14 @@ class State:
                                     counts_until)
         for event in happened:
             batch = None if event.passed() else self.batch_of(table)
-            self.journal.append(Happened(table.name, event, batch, ROLE))
+            self.journal.append(Happened(table.name, event, batch, self.role))
             if batch and batch is not self.call:
                 self.report(batch, "statement", (1, 0, 0, 0, 0))
+
+    def leaves(self, table, old, new):
+        """Whether an UPDATE takes a contact to another partition."""
+        return table.composite and bool(old and new) and \
+            self.structure.partition(old) != self.structure.partition(new)
 
     def batch_of(self, table):
         """A call is about one table; what triggers do to others meanwhile is
@@ -596,8 +676,8 @@ class State:
         """Whoever names no tool has the session's."""
         if source is None or source[0] is None:
             source = self.session.source()
-        self.journal.append(Report(batch, action, ROLE, self.now, outcome,
-                                   source))
+        self.journal.append(Report(batch, action, self.role, self.now,
+                                   outcome, source))
 
     def begin_call(self, table, joins=True):
         self.call = joins and self.labelled(table) or Batch(table.name)
@@ -637,8 +717,7 @@ class State:
             if place[0] <= start:
                 continue
             if isinstance(place[1], Forgotten):
-                result = [old for old in result
-                          if not concerns(old[1], place[1].account)]
+                result = [old for old in result if not place[1].erases(old)]
             if forgotten or isinstance(place[1], Happened):
                 result.append(place)
         return result
@@ -733,6 +812,8 @@ class State:
                     self.session.source(), table.composite)
                 if table.composite:
                     self.check_move(table, old, new)
+                if self.hides(new):
+                    raise Refused
                 done.append((old, new))
         self.replace(table, done)
         for old, new in done:
@@ -742,8 +823,8 @@ class State:
     def check_move(self, table, old, new):
         """Into which hash partition a new key leads only the database
         knows."""
-        if new.key != old.key and table.partition(old) == "rest" and \
-                table.partition(new) == "rest":
+        if new.key != old.key and self.structure.partition(old) == "rest" \
+                and self.structure.partition(new) == "rest":
             raise Unpredictable
 
     def replace(self, table, done):
@@ -785,11 +866,23 @@ class State:
                 table.name, old.account, until)
         return until
 
+    def vanish(self, table, test):
+        """Contacts leave with their partition, of which nothing tells; those
+        that did."""
+        gone = [row for row in self.of(table).values() if test(row)]
+        for row in gone:
+            del self.of(table)[table.identity(row)]
+            self.unseen(table, row)
+        return gone
+
+    def unseen(self, table, row):
+        self.journal.append(Rekeyed(table.name, row.key, text(row.account)))
+
     def truncate(self, table):
         for old in self.of(table).values():
             self.keep(table, old)
         self.of(table).clear()
-        self.journal.append(Emptied(table.name, self.now, ROLE,
+        self.journal.append(Emptied(table.name, self.now, self.role,
                                     self.session.source()))
 
     def put(self, table, identity, new):
@@ -872,14 +965,16 @@ def difference(before, after):
     accounts = after.accounts if after.accounts != before.accounts else None
     now = after.now if after.now != before.now else None
     defaults = after.defaults if after.defaults != before.defaults else None
+    structure = after.structure if after.structure != before.structure \
+        else None
     journal = after.journal[len(before.journal):]
-    return changes, accounts, now, defaults, journal
+    return changes, accounts, now, defaults, structure, journal
 
 
 def merge(state, changes, unless=None):
     """Brings the changes of a transaction into another view; rows that differ
     from *unless* there are the other session's own work."""
-    rows, accounts, now, defaults, _ = changes
+    rows, accounts, now, defaults, structure, _ = changes
     state.seen = len(state.chronicle.items)
     for name, identity, row in rows:
         mine = state.rows[name]
@@ -895,6 +990,8 @@ def merge(state, changes, unless=None):
         state.now = now
     if defaults is not None:
         state.defaults = defaults
+    if structure is not None:
+        state.structure = structure
 
 
 # ---------------------------------------------------------------------------
@@ -913,33 +1010,51 @@ class Outcome:
 
 class Statement:
     """SQL and what it does to a State; returning is what a block leaves out,
-    copied the data of a COPY."""
+    copied the data of a COPY, then the statements that follow at once, role
+    who runs it, and made_of what a block or a call consists of."""
 
-    def __init__(self, kind, sql, run, returning="", copied=None):
+    def __init__(self, kind, sql, run, returning="", copied=None, then=(),
+                 role=None, made_of=None):
         self.kind = kind
         self.core = sql
         self.sql = sql + returning
         self.run = run
         self.copied = copied
+        self.then = then
+        self.role = role
+        self.made_of = made_of
+        self.settles = False
+
+    def by(self, role):
+        """The same, run by another role."""
+        def run(state):
+            state.role = role
+            try:
+                return self.run(state)
+            finally:
+                state.role = ROLE
+        return Statement(self.kind + " by another role", self.sql, run,
+                         role=role)
 
 
 class Session:
     def __init__(self, world, half, time_zone="UTC", search_path="public"):
         self.world = world
         self.half = half
-        self.connection = psycopg2.connect("")
+        self.connection = psycopg2.connect(world.database)
         self.connection.autocommit = True
         psycopg2.extras.register_uuid(conn_or_curs=self.connection)
         self.cursor = self.connection.cursor()
-        self.execute("SET client_min_messages = warning; SET jit = off;"
-                     "SET lock_timeout = '20s'; SET timezone = '%s';"
-                     "SET search_path = '%s'" % (time_zone, search_path))
         self.settings = Settable()
         self.episode = None
         self.isolation = None
         self.base = self.view = self.savepoints = None
-        self.clock = None
-        self.held = self.doomed = self.overtaken = False
+        self.clock = self.prepared = None
+        self.held = self.doomed = self.overtaken = self.aborted = False
+        self.execute("SET client_min_messages = warning; SET jit = off;"
+                     "SET lock_timeout = '%s'; SET timezone = '%s';"
+                     "SET search_path = '%s'" % (
+                         world.patience, time_zone, search_path))
 
     # Transactions --------------------------------------------------------
 
@@ -957,7 +1072,7 @@ class Session:
         self.isolation = isolation
         self.view = self.base.copy()
         self.savepoints = []
-        self.doomed = self.overtaken = False
+        self.doomed = self.overtaken = self.aborted = False
 
     def follow_clock(self):
         """The clock is a setting of the session: each sets its own."""
@@ -982,22 +1097,35 @@ class Session:
 
     def end(self):
         self.isolation = self.base = self.view = self.savepoints = None
-        self.doomed = False
+        self.doomed = self.aborted = False
         self.world.release(self)
 
-    def prepare(self, gid):
-        """What the transaction has changed, once it is prepared."""
+    def prepare(self):
+        """Two-phase commit: until its end others see nothing of it, and the
+        session touches none of its rows."""
+        gid = self.world.next_gid()
         try:
             self.command("PREPARE TRANSACTION " + literal(gid))
         except psycopg2.errors.SerializationFailure:
             self.gave_up()
             self.end()
-            return None
-        changes = difference(self.base, self.view)
+            return
+        self.prepared = gid, difference(self.base, self.view)
         # Settings know nothing of what becomes of it.
         self.settings = self.view.session.ended()
         self.isolation = None
-        return changes
+        self.held = True
+        self.world.other(self).overtaken = True
+
+    def resolve(self, commits):
+        gid, changes = self.prepared
+        if commits:
+            self.command("COMMIT PREPARED " + literal(gid))
+            self.world.commit(self, changes)
+        else:
+            self.command("ROLLBACK PREPARED " + literal(gid))
+        self.prepared, self.held = None, False
+        self.end()
 
     def gave_up(self):
         """A serialization failure is no fault where the other session was at
@@ -1024,6 +1152,7 @@ class Session:
         self.command("ROLLBACK TO " + name)
         del self.savepoints[position + 1:]
         self.view = saved.copy()
+        self.aborted = False
 
     def release(self, position):
         self.command("RELEASE " + self.savepoints[position][0])
@@ -1041,12 +1170,23 @@ class Session:
 
     # Statements ----------------------------------------------------------
 
+    def structure(self):
+        return (self.view if self.isolation else self.world.committed
+                ).structure
+
+    def named(self, sql, copied=None, noted=True):
+        """As it is sent, and noted for the script of a failure."""
+        sql = self.structure().sql(sql)
+        self.world.wrote(self, sql, copied, noted)
+        return sql
+
     def command(self, sql):
         self.world.note(self, " ".join(
             word for word in sql.split() if word.isupper()), sql)
         self.execute(sql)
 
-    def execute(self, sql):
+    def execute(self, sql, noted=True):
+        sql = self.named(sql, noted=noted)
         try:
             self.cursor.execute(sql)
         except psycopg2.errors.SerializationFailure:
@@ -1055,12 +1195,15 @@ class Session:
             raise Mismatch("database: " + told(error)) from None
 
     def query(self, sql):
-        self.execute(sql)
+        self.execute(sql, noted=False)
         return self.cursor.fetchall()
 
     def run(self, statement):
-        """Runs the statement in the model and in the database; whether it
-        succeeded."""
+        """Runs the statement, and those that follow, in the model and in the
+        database; whether they succeeded."""
+        return all(self.run_one(each) for each in (statement, *statement.then))
+
+    def run_one(self, statement):
         if not self.isolation:
             self.follow_clock()
         state = self.state().copy()
@@ -1069,6 +1212,8 @@ class Session:
         except Refused as refused:
             expected = refused
         self.world.note(self, statement.kind, statement.sql, statement.copied)
+        if statement.role:
+            self.execute("SET ROLE " + statement.role)
         try:
             self.send(statement)
         except psycopg2.errors.SerializationFailure:
@@ -1076,17 +1221,26 @@ class Session:
             return False
         except psycopg2.Error as error:
             self.compare_error(expected, error)
+            self.failed(statement)
             return False
         self.compare(expected)
+        if statement.role:
+            self.execute("RESET ROLE")
         self.adopt(state)
         return True
 
+    def failed(self, statement):
+        if self.isolation:
+            self.aborted = True
+        elif statement.role:
+            self.execute("RESET ROLE")
+
     def send(self, statement):
+        sql = self.named(statement.sql, statement.copied)
         if statement.copied is None:
-            self.cursor.execute(statement.sql)
+            self.cursor.execute(sql)
         else:
-            self.cursor.copy_expert(statement.sql,
-                                    io.StringIO(statement.copied))
+            self.cursor.copy_expert(sql, io.StringIO(statement.copied))
 
     def adopt(self, state):
         if self.isolation:
@@ -1113,7 +1267,7 @@ class Session:
             return
         rows = self.cursor.fetchall()
         if expected.batch:
-            self.world.chronicle.called(expected.batch, rows[0][0])
+            self.world.called(expected.batch, rows[0][0])
             rows = [row[1:] for row in rows]
         if expected.rows is not None:
             same_rows("returned", expected.rows, rows)
@@ -1165,7 +1319,7 @@ class Predicate:
 
     def matching(self, state, table):
         return [row for row in state.of(table).values()
-                if self.test(row, state.now)]
+                if self.test(row, state.now) and not state.hides(row)]
 
 
 class Change:
@@ -1206,7 +1360,7 @@ class Generator:
             (14, self.set_status), (4, self.in_partition),
             (2, self.update_view), (9, self.set_setting),
             (5, self.record_activity), (6, self.undo), (1, self.forget),
-            (3, self.execute_prepared), (3, self.touch),
+            (3, self.execute_prepared), (3, self.touch), (9, self.clerk),
         ]
 
     def plain(self, session, state, in_block=False):
@@ -1214,7 +1368,7 @@ class Generator:
         COPY."""
         while True:
             statement = self.predictable(self.kinds, session, state)
-            if not (in_block and statement.copied):
+            if not (in_block and (statement.copied or statement.role)):
                 return statement
 
     def predictable(self, kinds, session, state):
@@ -1628,12 +1782,24 @@ class Generator:
             ",".join(map(str, keys)), literal(status), literal(flag))
 
         def run(state):
+            # It knows the table by its name.
+            if table.renamed(state.structure) != table.name:
+                raise Refused("42P01")
             olds = [row for row in state.of(table).values()
                     if row.key in keys]
             return Outcome(len(state.update(table, [
                 (row, row._replace(status=status, flag=flag))
                 for row in olds], ["status", "flag"])))
         return Statement("EXECUTE", sql, run)
+
+    def clerk(self, session, state):
+        """A statement of a role that does not see all rows."""
+        maker = self.rng.choice([
+            self.insert, self.insert_many, self.update, self.update_key,
+            self.touch, self.move_key, self.delete, self.set_status,
+            self.record_activity])
+        statement = maker(session, state)
+        return statement and statement.by(self.world.clerk)
 
     # ON CONFLICT and MERGE ------------------------------------------------
 
@@ -1875,7 +2041,7 @@ class Generator:
         batch = self.rng.choice(batches[-self.rng.choice([3, 10, 40]):])
         call = Undo(self.world, session, None if self.chance(0.03) else batch,
                     self.chance(0.5))
-        return Statement("undo", call.sql(), call.run)
+        return Statement("undo", call.sql(), call.run, made_of=call)
 
     def forget(self, session, state):
         table = self.table()
@@ -1890,7 +2056,7 @@ class Generator:
             told = [item for _, item in state.told(table, key)
                     if concerns(item, account)]
             state.journal.append(Forgotten(table.name, key, account,
-                                           state.now))
+                                           state.now, state.seen))
             return Outcome(rows=[(len(told),)])
         return Statement("forget", sql, run)
 
@@ -1932,9 +2098,13 @@ class Generator:
         one after the other, each for the state that the last one leaves."""
         scratch = state.copy()
         nodes = self.nodes(session, scratch, 2)
+        return self.block_of(nodes)
+
+    def block_of(self, nodes):
         sql = "DO $do$ DECLARE r record; BEGIN %s END $do$" % " ".join(
             self.node_sql(node) for node in nodes)
-        return Statement("DO", sql, lambda state: run_nodes(state, nodes))
+        return Statement("DO", sql, lambda state: run_nodes(state, nodes),
+                         made_of=nodes)
 
     def nodes(self, session, scratch, depth):
         nodes = []
@@ -2317,6 +2487,236 @@ class Generator:
             return Outcome()
         return Statement("mkt.attach", sql, run)
 
+    def alter(self, session, state):
+        """DDL on a table that leaves its contacts as they are."""
+        return self.rng.choice([
+            self.rename, self.set_schema, self.rename_column, self.add_column,
+            self.retype, self.index, self.rewrite])(
+                session, state, self.table())
+
+    def rename(self, session, state, table):
+        name = target = table.short_name()
+        if table.renamed(state.structure).endswith("." + name):
+            target += "_by_now"
+
+        def run(state):
+            schema, name = table.renamed(state.structure).split(".")
+            if name == target:
+                raise Refused("42P07")
+            state.structure = state.structure.named(
+                table.name, schema + "." + target)
+            return Outcome()
+        return Statement("ALTER TABLE", "ALTER TABLE %s RENAME TO %s"
+                         % (table.name, target), run)
+
+    def set_schema(self, session, state, table):
+        target = SCHEMA
+        if table.renamed(state.structure).startswith(SCHEMA + "."):
+            target = ELSEWHERE
+
+        def run(state):
+            name = table.renamed(state.structure).split(".")[1]
+            state.structure = state.structure.named(
+                table.name, target + "." + name)
+            return Outcome()
+        return Statement("ALTER TABLE", "ALTER TABLE %s SET SCHEMA %s"
+                         % (table.name, target), run)
+
+    def rename_column(self, session, state, table):
+        """Of person the account's column, of its view, too; a name in double
+        quotes stays as it stands."""
+        table, name = self.world.tables[0], "account_id"
+        target = name if name in state.structure.names else "account_by_now"
+        sql = ('ALTER TABLE %s RENAME %s TO "%s"; ALTER VIEW %s.person_view'
+               ' RENAME %s TO "%s"' % (table.name, name, target, SCHEMA, name,
+                                       target))
+
+        def run(state):
+            if state.structure.names.get(name, name) == target:
+                raise Refused("42701")
+            state.structure = state.structure.named(name, target)
+            return Outcome()
+        return Statement("ALTER TABLE", sql, run)
+
+    def add_column(self, session, state, table):
+        sql = "ALTER TABLE %s " % table.name + self.rng.choice([
+            "DROP COLUMN IF EXISTS extra",
+            "ADD COLUMN IF NOT EXISTS extra int",
+            "ADD COLUMN IF NOT EXISTS extra int DEFAULT 7",
+            "ADD COLUMN IF NOT EXISTS extra int DEFAULT (random() * 9)::int"])
+        return Statement("ALTER TABLE", sql, nothing)
+
+    def retype(self, session, state, table):
+        column, kinds = "extra", ["int", "text", "numeric"]
+        # A view and triggers of the user's read the note of the others.
+        if table.composite and self.chance(0.5):
+            column, kinds = "note", ["text", "varchar(40)"]
+        kind = self.rng.choice(kinds)
+        return Statement("ALTER TABLE", (
+            "ALTER TABLE {0} ADD COLUMN IF NOT EXISTS extra int;"
+            " ALTER TABLE {0} ALTER COLUMN {1} TYPE {2} USING {1}::{2}"
+        ).format(table.name, column, kind), nothing)
+
+    def index(self, session, state, table):
+        name = table.short_name() + "_more"
+        alone = not session.isolation and not table.composite
+        sql = self.rng.choice([
+            "DROP INDEX IF EXISTS %s.%s, %s.%s" % (
+                SCHEMA, name, ELSEWHERE, name),
+            "CREATE INDEX %sIF NOT EXISTS %s ON %s (%s)" % (
+                "CONCURRENTLY " if alone and self.chance(0.5) else "", name,
+                table.name, self.rng.choice([
+                    "score", "marketing_status", "note, marketing_until"]))])
+        return Statement(" ".join(sql.split()[:2]), sql, nothing)
+
+    def rewrite(self, session, state, table):
+        """What gives it another file or other properties."""
+        inside, plain = bool(session.isolation), not table.composite
+        choices = ["ANALYZE {0}", "ALTER TABLE {0} ALTER note SET STATISTICS"
+                   " 50", "LOCK TABLE {0}"]
+        if not inside:
+            choices += ["VACUUM {0}", "VACUUM FULL {0}"]
+        if plain or not inside:
+            choices += ["CLUSTER {0} USING {1}_pkey", "REINDEX TABLE {0}"]
+        if plain and not inside:
+            choices += ["REINDEX TABLE CONCURRENTLY {0}"]
+        if plain:
+            choices += ["ALTER TABLE {0} SET (fillfactor = 70)"]
+        if "LOCK" in choices[2] and not inside:
+            del choices[2]
+        if table.name.endswith("solo"):
+            choices += ["ALTER TABLE {0} SET UNLOGGED",
+                        "ALTER TABLE {0} SET LOGGED"]
+        sql = self.rng.choice(choices).format(
+            table.name, table.short_name())
+        return Statement(sql.split(" " + SCHEMA)[0].split(" ALTER note")[0],
+                         sql, nothing)
+
+    # Partitions ------------------------------------------------------------
+
+    def partitions(self, session, state):
+        """Partitions that are emptied, go or come: nothing tells of their
+        contacts, and so somebody calls mkt.repair() afterwards."""
+        table = self.world.tables[2]
+        return self.rng.choice([
+            self.empty_partition, self.replace_partition, self.lend_partition,
+            self.own_partition])(state, table)
+
+    def part(self, state):
+        """A partition's name, its accounts and that of its table."""
+        part, accounts = self.rng.choice([
+            ("a", "'acme', '1'"), ("b", "'x y', '3'"), ("rest", None)])
+        return part, accounts, "%s.member_%s" % (SCHEMA, part)
+
+    def of_part(self, state, part):
+        """Whether a contact is in that partition."""
+        return lambda row: state.structure.partition(row) == part
+
+    def mended(self, table, run, then=True):
+        """What follows: perhaps the job, which notices, and mkt.repair().
+        *run* has told in differs whether counts have become wrong."""
+        repair = Statement("mkt.repair", "SELECT * FROM mkt.repair('%s')"
+                           % table.name, nothing)
+        if self.chance(0.5):
+            return (repair,)
+
+        def job(state):
+            state.apply()
+            return Outcome()
+
+        return (Statement("CALL mkt.run", "CALL mkt.run()", job), Statement(
+            "mkt.drift", "SELECT count(*) > 0 FROM mkt.drift",
+            lambda state: Outcome(rows=[(run.differs,)])), repair)
+
+    def empty_partition(self, state, table):
+        part, _, name = self.part(state)
+
+        def run(state):
+            run.differs = bool(state.vanish(table, self.of_part(state, part)))
+            return Outcome()
+        return Statement("TRUNCATE partition", "TRUNCATE " + name, run,
+                         then=self.mended(table, run))
+
+    def replace_partition(self, state, table):
+        part, accounts, name = self.part(state)
+        if accounts is None:
+            return None
+
+        def run(state):
+            run.differs = bool(state.vanish(table, self.of_part(state, part)))
+            return Outcome()
+        return Statement("DROP partition", "DROP TABLE %s; CREATE TABLE %s"
+                         " PARTITION OF %s FOR VALUES IN (%s)" % (
+                             name, name, table.name, accounts),
+                         run, then=self.mended(table, run))
+
+    def lend_partition(self, state, table):
+        """Detached, changed while no trigger sees it, and attached again."""
+        part, accounts, name = self.part(state)
+        if accounts is None:
+            return None
+        divisor = self.rng.randrange(2, 5)
+        middle = "SELECT * FROM mkt.repair('%s'); " % table.name \
+            if self.chance(0.5) else ""
+        sql = (
+            "ALTER TABLE {1} DETACH PARTITION {0}; {2}DELETE FROM {0} WHERE"
+            " id % {3} = 0; UPDATE {0} SET marketing_status = 'marketing',"
+            " marketing_until_next_update = false, marketing_until = NULL"
+            " WHERE id % {3} = 1; ALTER TABLE {1} ATTACH PARTITION {0}"
+            " FOR VALUES IN ({4})").format(name, table.name, middle, divisor,
+                                           accounts)
+
+        def run(state):
+            for row in state.vanish(table, self.of_part(state, part)):
+                if row.key % divisor == 1:
+                    row = row.become("M")
+                if row.key % divisor:
+                    state.of(table)[table.identity(row)] = row
+            return Outcome()
+        return Statement("DETACH, ATTACH partition", sql, run, then=(
+            self.mended(table, run)[-1],))
+
+    def own_partition(self, state, table):
+        """An account gets a partition of its own, or loses that."""
+        name = SCHEMA + ".member_c"
+        # PostgreSQL leaves the default partition's own partitions their old
+        # constraints, in the memory of every session, until they change.
+        told = "".join("; ALTER TABLE %s.member_rest_%d SET (fillfactor = 100)"
+                       % (SCHEMA, number) for number in (0, 1))
+
+        def drop(state):
+            if not state.structure.apart:
+                raise Refused("42P01")
+            drop.differs = bool(state.vanish(table, self.of_part(state, "c")))
+            state.structure = state.structure._replace(apart=False)
+            return Outcome()
+
+        def create(state):
+            if state.structure.apart:
+                raise Refused("42P07")
+            if any(row.account == APART for row in state.of(table).values()):
+                raise Refused("23514")
+            state.structure = state.structure._replace(apart=True)
+            return Outcome()
+
+        if state.structure.apart:
+            sql = "DROP TABLE " + name
+            if self.chance(0.5):
+                sql = "ALTER TABLE %s DETACH PARTITION %s; %s" % (
+                    table.name, name, sql)
+            return Statement("DROP partition", sql + told, drop,
+                             then=self.mended(table, drop))
+        created = Statement("CREATE partition", "CREATE TABLE %s PARTITION OF"
+                            " %s FOR VALUES IN ('%s')%s" % (
+                                name, table.name, APART, told), create)
+        if self.chance(0.2):
+            return created
+        statement = self.delete_where(table, Predicate(
+            "t.account = '%s'" % APART,
+            lambda row, now: row.account == APART), table.name)
+        statement.then = (created,)
+        return statement
+
     def move_clock(self, session, state):
         """Forwards, from minutes to months, and often to where an update
         date is just about to pass, passes or has passed."""
@@ -2358,7 +2758,9 @@ class Generator:
     def job_beside(self, session, state):
         """The same while the other session is in a transaction: its rows may
         be left out."""
-        return self.job(session, state, (session.half,))
+        statement = self.job(session, state, (session.half,))
+        statement.settles = True
+        return statement
 
     def repair(self, session, state):
         sql = "SELECT * FROM mkt.repair(%s)" % self.rng.choice(
@@ -2385,7 +2787,7 @@ class Call:
         """The contacts, and how many there are not."""
         asked = set(self.keys)
         found = [row for row in state.of(self.table).values()
-                 if row.key in asked
+                 if row.key in asked and not state.hides(row)
                  and self.account in (None, str(row.account))]
         return found, len(asked) - len(found)
 
@@ -2559,6 +2961,11 @@ def concerns(item, account):
     return account == item.account
 
 
+def nothing(state):
+    """What DDL does to contacts."""
+    return Outcome()
+
+
 def returned(table, rows):
     return Outcome(len(rows), [table.values(row) for row in rows])
 
@@ -2600,19 +3007,48 @@ def run_caught(state, nodes, fails, after):
 # The run
 # ---------------------------------------------------------------------------
 
+class Op(NamedTuple):
+    """A step of a run: what who does, whether nobody else has a transaction
+    open meanwhile, and in which kind of transaction."""
+    number: int
+    what: str
+    half: int
+    arguments: tuple
+    exclusive: bool
+    isolation: Optional[str]
+
+
 class World:
     """The sessions, what is committed, and what has been run so far."""
 
-    def __init__(self, seed, check_every):
+    def __init__(self, seed, check_every, database="", clerk=None,
+                 patience="20s", fills=True, only=None, keeps_script=False):
         self.rng = random.Random(seed)
-        # Of its own, so that other checks do not make another run.
-        self.check_rng = random.Random(seed)
-        self.forecast_rng = random.Random(seed)
+        # Of their own, so that other checks do not make another run.
+        self.when_rng = random.Random(seed)
+        self.check_rng = self.forecast_rng = None
+        self.seed = seed
+        self.database = database
+        self.patience = patience
+        self.fills = fills
+        self.keeps_script = keeps_script
+        self.ops = []
+        self.op = None
+        self.called_by = {}
+        # What was sent, where the steps begin there, and what was asked last.
+        self.script = []
+        self.begun = 0
+        self.quiet = False
+        self.asked = None
+        self.sessions = []
         self.check_every = check_every
         self.tables = make_tables(self.rng)
         self.names = sorted({str(account) for table in self.tables
                              for account in table.accounts
                              if account is not None}) + ["nobody"]
+        if only is not None:
+            self.tables = [table for table in self.tables
+                           if table.short_name() in only]
         self.chronicle = Chronicle()
         self.beginning = datetime(2026, 1, 10, 12, tzinfo=UTC)
         self.committed = State(self.tables, self.beginning, self.chronicle)
@@ -2625,6 +3061,8 @@ class World:
         self.sessions = [Session(self, 0, "Asia/Tokyo", "pg_catalog"),
                          Session(self, 1, "America/New_York", "")]
         self.observer = Session(self, 2)
+        self.clerk = clerk or "%s_clerk_%s" % (SCHEMA, re.sub(
+            r"\W", "_", self.observer.connection.info.dbname))
         self.generator = Generator(self)
         # What a prepared transaction adds to an account with an edition makes
         # others wait who add to it, so a run has either.
@@ -2636,10 +3074,27 @@ class World:
 
     # Bookkeeping ---------------------------------------------------------
 
+    def wrote(self, session, sql, copied, noted):
+        self.asked = (session.half, self.committed.now, sql) \
+            if self.quiet else None
+        if self.keeps_script and noted and not self.quiet:
+            self.script.append((session.half, sql, copied))
+
+    def called(self, batch, number):
+        self.chronicle.called(batch, number)
+        if self.op:
+            batch.op = self.op.number
+            self.called_by[self.op.number] = batch
+
+    def next_gid(self):
+        self.gid += 1
+        return GID + str(self.gid)
+
     def note(self, session, kind, sql, copied=None):
         self.statements += 1
         self.count(kind)
-        self.history.append((self.statements, session.half, sql, copied))
+        self.history.append((self.statements, session.half,
+                             session.structure().sql(sql), copied))
 
     def count(self, kind):
         self.kinds[kind] += 1
@@ -2649,26 +3104,10 @@ class World:
         self.chronicle.absorb([
             self.completed(item, base) if isinstance(item, Moment) else item
             for item in changes[-1]])
-        before = self.committed.accounts
         merge(self.committed, changes)
-        if self.committed.accounts != before:
-            self.redate_unseen(before, base)
         for other in self.sessions:
             if other is not session:
                 other.see(changes)
-
-    def redate_unseen(self, before, base):
-        """Settings move also what a transaction with an older snapshot does
-        not see (D7)."""
-        state = self.committed
-        deleted = state.rows[DELETED]
-        for identity, row in deleted.items():
-            name = text(row.account)
-            if identity not in base.rows[DELETED] and row.until > state.now \
-                    and before.get(name, Settings())[:3] \
-                    != state.settings(row.account)[:3]:
-                deleted[identity] = row._replace(
-                    until=state.next_update(row.account))
 
     def completed(self, moment, base):
         """With what others had committed, of which the transaction that moved
@@ -2715,23 +3154,42 @@ class World:
                                     " database = current_database()"
                                     " AND gid LIKE 'mkt_random_%'"):
             session.execute("ROLLBACK PREPARED " + literal(gid))
-        session.execute(FIXTURE.format(schema=SCHEMA))
-        session.follow_clock()
-        self.forget_settings()
-        session.execute("INSERT INTO %s.owner SELECT unnest('{%s}'::uuid[])" % (
-            SCHEMA, ",".join(map(str, self.tables[3].accounts[:-1]))))
+        session.execute(SCHEMAS.format(schema=SCHEMA, elsewhere=ELSEWHERE))
         for table in self.tables:
-            self.fill(session, table)
+            session.execute(FIXTURE[table.short_name()].format(
+                schema=SCHEMA))
+            if table.triggered:
+                session.execute(
+                    "INSERT INTO %s.owner SELECT unnest('{%s}'::uuid[])" % (
+                        SCHEMA, ",".join(map(str, table.accounts[:-1]))))
+        session.follow_clock()
+        if not self.keeps_script:
+            self.forget_settings()
+        session.execute(EDITIONS)
+        for table in self.tables:
+            if self.fills:
+                self.fill(session, table)
             session.execute("SELECT " + table.attach())
             self.begin_history(session, table)
-        for later in (USER_TRIGGER, ECHO_TRIGGER, VIEW):
-            session.execute(later.format(schema=SCHEMA))
-        for session in self.sessions:
+        session.execute(
+            "DO $$ BEGIN CREATE ROLE {0}; EXCEPTION WHEN duplicate_object"
+            " THEN NULL; END $$; GRANT USAGE ON SCHEMA {1}, {2} TO {0}".format(
+                self.clerk, SCHEMA, ELSEWHERE))
+        for table in self.tables:
+            session.execute((CLERK + LATER[table.short_name()]).format(
+                *HIDDEN, table=table.name, clerk=self.clerk, schema=SCHEMA))
+        for session in self.sessions if self.tables[0].account_column == \
+                "account_id" else []:
             session.execute(
                 "PREPARE random_update (bigint[], mkt.status, boolean) AS"
                 " UPDATE %s.person SET marketing_status = $2,"
                 " marketing_until_next_update = $3 WHERE id = ANY ($1)"
                 % SCHEMA)
+        self.begun = len(self.script)
+
+    def close(self):
+        for session in self.sessions + [self.observer]:
+            session.connection.close()
 
     def begin_history(self, session, table):
         """And a batch that both sessions may add to."""
@@ -2746,16 +3204,12 @@ class World:
         state.begin_call(table)
         state.end_call("set_marketing", (0, 0, 0, 0, 0))
         self.commit(session, difference(self.committed, state))
-        table.history, = session.query(
-            "SELECT history::text FROM mkt.attachment WHERE contacts = '%s'"
-            "::regclass" % table.name)[0]
 
     def forget_settings(self):
         """What others or an earlier run have left."""
         self.observer.execute(
             "DELETE FROM mkt.account; DELETE FROM mkt.tool_setting;"
             "DELETE FROM mkt.edition WHERE edition IN ('tens', 'dozens');"
-            + EDITIONS +
             "DELETE FROM mkt.tool WHERE NOT shipped;" + " ".join(
                 "UPDATE mkt.tool SET created_as = %s, promotes = %s"
                 " WHERE tool = %s;" % tuple(map(literal, (
@@ -2779,8 +3233,115 @@ class World:
             session.connection.close()
         for table in self.tables:
             self.observer.execute("SELECT mkt.detach('%s')" % table.name)
-        self.observer.execute("DROP SCHEMA %s CASCADE" % SCHEMA)
+        self.observer.execute("DROP SCHEMA %s, %s CASCADE; DROP ROLE %s" % (
+            SCHEMA, ELSEWHERE, self.clerk))
         self.forget_settings()
+
+    # Steps ----------------------------------------------------------------
+
+    def do(self, what, session, *arguments):
+        """Has it done, and notes it, so that it can be done again."""
+        self.ops.append(Op(len(self.ops), what, session.half, arguments,
+                           self.exclusive is session, session.isolation))
+        return self.perform(self.ops[-1])
+
+    def perform(self, op):
+        self.op = op
+        session = (self.sessions + [self.observer])[op.half]
+        self.quiet = op.what in ("check", "forecast", "look")
+        if self.quiet or op.what == "run":
+            return getattr(self, op.what + "_of")(session, *op.arguments)
+        return getattr(session, op.what)(*op.arguments)
+
+    def run_of(self, session, statement):
+        done = session.run(statement)
+        if statement.settles:
+            self.settle(session)
+        return done
+
+    def check_of(self, session, everything, seed):
+        self.check_rng = random.Random(seed)
+        self.check(session, everything)
+
+    def forecast_of(self, session, seed):
+        self.forecast_rng = random.Random(seed)
+        self.compare_forecasts()
+
+    def look_of(self, session, seed):
+        self.check_rng = random.Random(seed)
+        self.look()
+
+    def again(self, op):
+        """The same as in another run, as far as it makes sense now."""
+        session = (self.sessions + [self.observer])[op.half]
+        if (session.aborted or session.doomed) and op.what != "rollback" and \
+                not (op.what == "rollback_to" and session.aborted
+                     and op.arguments[0] < len(session.savepoints)):
+            session.rollback()
+        if not self.makes_sense(session, op):
+            return
+        if op.what == "run":
+            statement = self.rebound(session, op.arguments[0])
+            if statement is None or \
+                    op.exclusive and not self.acquire(session):
+                return
+            op = op._replace(arguments=(statement,))
+        try:
+            self.perform(op)
+        except Unpredictable:
+            pass
+        if not session.isolation and not session.held:
+            self.release(session)
+
+    def makes_sense(self, session, op):
+        if self.exclusive not in (None, session) or \
+                session.held != (op.what == "resolve"):
+            return False
+        if op.what in ("rollback_to", "release"):
+            return bool(session.isolation) and \
+                op.arguments[0] < len(session.savepoints)
+        if op.what in ("commit", "rollback", "savepoint", "prepare"):
+            return bool(session.isolation)
+        if op.what == "run":
+            return session.isolation in (
+                None if op.exclusive else "READ COMMITTED", op.isolation)
+        return op.what in ("check", "resolve") or not session.isolation and (
+            op.what == "begin" or not any(
+                s.isolation or s.held for s in self.sessions))
+
+    def rebound(self, session, statement):
+        """The statement with the batches of this run, or None where it has no
+        such batch."""
+        if isinstance(statement.made_of, Undo):
+            call = self.rebound_undo(session, statement.made_of)
+            return call and Statement("undo", call.sql(), call.run)
+        if statement.made_of:
+            nodes = [self.rebound_node(session, node)
+                     for node in statement.made_of]
+            return self.generator.block_of([n for n in nodes if n])
+        return statement
+
+    def rebound_node(self, session, node):
+        if isinstance(node, Statement):
+            return self.rebound(session, node)
+        nodes, fails, after = node
+        nodes, after = ([found for found in (
+            self.rebound(session, inner) if isinstance(inner, Statement)
+            else self.rebound_node(session, inner) for inner in some) if found]
+            for some in (nodes, after))
+        return nodes, fails, after
+
+    def rebound_undo(self, session, call):
+        batch = call.batch
+        if batch is not None and batch.label is not None:
+            name = batch.label, batch.table
+            batch = session.state().labels.get(name) or \
+                self.chronicle.labels.get(name)
+        elif batch is not None:
+            batch = self.called_by.get(batch.op)
+        if batch is None and call.batch is not None:
+            return None
+        return Undo(self, session, batch, call.by_name)
 
     # Episodes: what a session does, a statement at a time ------------------
 
@@ -2789,23 +3350,33 @@ class World:
         while self.statements < statements:
             session = self.exclusive or self.rng.choice(self.sessions)
             self.advance(session)
-            if self.check_rng.randrange(self.check_every) == 0:
+            if self.when_rng.randrange(self.check_every) == 0:
                 self.check_someone()
-            if not self.prepares and self.forecast_rng.random() < 0.01 \
+            if not self.prepares and self.when_rng.random() < 0.01 \
                     and not any(s.isolation or s.held for s in self.sessions):
-                self.compare_forecasts()
+                self.do("forecast", self.observer, self.when_rng.random())
 
     def finish(self):
         """Ends what is open, so that everything can be compared."""
         for session in self.sessions:
             while session.episode:
                 self.advance(session)
-        self.check(self.observer, everything=True)
+        self.do("look", self.observer, self.seed)
+
+    def look(self):
+        """At everything, in the view of all who can look without waiting."""
+        for session in [self.exclusive] if self.exclusive else \
+                self.sessions + [self.observer]:
+            if not session.doomed and not session.aborted:
+                self.check(session, everything=True)
+        if self.exclusive:
+            return
         state = self.observer.state()
         self.compare_batches(self.observer, state)
         for table in self.tables:
-            for key in table.keys[0] + table.keys[1]:
-                self.compare_history(self.observer, state, table, key)
+            keys = table.keys[0] + table.keys[1]
+            self.compare_histories(self.observer, state, table, keys)
+            for key in keys:
                 self.compare_status(self.observer, state, table, key)
 
     def advance(self, session):
@@ -2829,15 +3400,14 @@ class World:
                 maker = self.rng.choices(
                     [generator.settings, generator.move_clock, generator.job,
                      generator.repair, generator.truncate, generator.attach,
-                     generator.cascade, generator.tools],
-                    [40, 40, 30, 5, 1, 2, 4, 20])[0]
+                     generator.cascade, generator.tools, generator.alter,
+                     generator.partitions],
+                    [40, 40, 30, 5, 1, 2, 4, 20, 14, 6])[0]
             elif self.rng.random() < 0.3:
                 maker = generator.job_beside
         statement = generator.possible(maker, session, state)
         if statement:
-            session.run(statement)
-        if maker == generator.job_beside:
-            self.settle(session)
+            self.do("run", session, statement)
         self.release(session)
         yield
 
@@ -2869,7 +3439,7 @@ class World:
 
     def transaction(self, session):
         prepares = self.prepares and self.rng.random() < 0.2
-        session.begin(self.rng.choices(
+        self.do("begin", session, self.rng.choices(
             ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"],
             [6, 3, 1])[0])
         for _ in range(self.rng.randrange(1, 11)):
@@ -2878,36 +3448,37 @@ class World:
                 return
             yield
             if session.doomed:
-                session.rollback()
+                self.do("rollback", session)
                 return
         if prepares:
             yield from self.prepare(session)
         elif self.rng.random() < 0.7:
-            session.commit()
+            self.do("commit", session)
         else:
-            session.rollback()
+            self.do("rollback", session)
         yield
 
     def step(self, session, prepares):
         """One thing inside a transaction."""
         points, draw = len(session.savepoints), self.rng.random()
         if draw < 0.15:
-            session.savepoint()
+            self.do("savepoint", session)
         elif points and draw < 0.25:
-            session.rollback_to(self.rng.randrange(points))
+            self.do("rollback_to", session, self.rng.randrange(points))
         elif points and draw < 0.32:
-            session.release(self.rng.randrange(points))
-        elif not session.run(self.within(session, prepares)):
+            self.do("release", session, self.rng.randrange(points))
+        elif not self.do("run", session, self.within(session, prepares)):
             if points and not session.doomed:
-                session.rollback_to(self.rng.randrange(points))
+                self.do("rollback_to", session, self.rng.randrange(points))
             else:
-                session.rollback()
+                self.do("rollback", session)
 
     def within(self, session, prepares):
         """A statement for the inside of a transaction.  The clock outlives a
         prepared one, whatever becomes of it, and neither a truncated table nor
-        a history that gets a partition can be looked at until it ends.  TRUNCATE removes rows that an older snapshot
-        does not see, and repairing and the job need the newest."""
+        a history that gets a partition can be looked at until it ends.
+        TRUNCATE removes rows that an older snapshot does not see, and what is
+        rewritten has the newest only; repairing and the job need that."""
         if self.rng.random() < 0.12 and self.acquire(session):
             generator, newest = self.generator, \
                 session.isolation == "READ COMMITTED"
@@ -2921,6 +3492,8 @@ class World:
                 makers[generator.job] = 3
                 makers[generator.truncate] = 1
                 makers[generator.attach] = 1
+                makers[generator.alter] = 4
+                makers[generator.partitions] = 2
             maker, = self.rng.choices(list(makers), makers.values())
             statement = generator.possible(maker, session, session.state())
             if statement:
@@ -2928,34 +3501,24 @@ class World:
         return self.ordinary(session, session.state())
 
     def prepare(self, session):
-        """Two-phase commit; until its end others see nothing of it, and the
-        session touches none of its rows."""
-        self.gid += 1
-        gid = GID + str(self.gid)
-        changes = session.prepare(gid)
-        if changes is None:
+        """Two-phase commit."""
+        self.do("prepare", session)
+        if not session.held:
             return
-        session.held = True
-        self.other(session).overtaken = True
         for _ in range(self.rng.randrange(3)):
             yield
-            self.check(self.observer)
-        if self.rng.random() < 0.6:
-            session.command("COMMIT PREPARED " + literal(gid))
-            self.commit(session, changes)
-        else:
-            session.command("ROLLBACK PREPARED " + literal(gid))
-        session.held = False
-        session.end()
+            self.do("check", self.observer, False, self.when_rng.random())
+        self.do("resolve", session, self.rng.random() < 0.6)
 
     # Comparisons ----------------------------------------------------------
 
     def check_someone(self):
         """In the view of one who can look without waiting."""
-        who = self.exclusive or self.check_rng.choice(
+        who = self.exclusive or self.when_rng.choice(
             self.sessions + [self.observer])
         if not who.doomed:
-            self.check(who, self.check_rng.random() < 0.15)
+            self.do("check", who, self.when_rng.random() < 0.15,
+                    self.when_rng.random())
 
     def check(self, session, everything=False):
         if not session.isolation:
@@ -3038,8 +3601,8 @@ class World:
             keys = sorted({row.key for row in state.of(table).values()})
             keys = rng.sample(keys, min(2, len(keys))) + [
                 rng.choice(rng.choice(table.keys))]
+            self.compare_histories(session, state, table, keys)
             for key in keys:
-                self.compare_history(session, state, table, key)
                 self.compare_status(session, state, table, key)
         self.compare_past_counts(session, state)
 
@@ -3052,6 +3615,9 @@ class World:
             " changed, already, pending, not_found, parked, source_type,"
             " source_name FROM mkt.batch WHERE contacts IN (%s)" % ", ".join(
                 "'%s'::regclass" % table.name for table in self.tables))
+        known = {table.renamed(state.structure): table.name
+                 for table in self.tables}
+        rows = [(row[0], known[row[1]], *row[2:]) for row in rows]
         self.bind_batches(reports, rows)
         unsure = {batch.number for batch, items in reports.items()
                   if any(item.outcome is None for item in items)}
@@ -3091,19 +3657,39 @@ class World:
                 listed(item.source[0] for item in items),
                 listed(item.source[1] for item in items))
 
-    def compare_history(self, session, state, table, key):
+    def compare_histories(self, session, state, table, keys):
         """What mkt.history() says, and then the rows themselves, which it
-        writes where a statement on a partition has left them unwritten.
-        Contacts of several accounts with one key have no order among each
-        other."""
-        told, account, only = state.told(table, key), None, "true"
+        writes where a statement on a partition has left them unwritten."""
+        asked = [(key, *self.compare_history(session, state, table, key))
+                 for key in sorted(set(keys))]
+        history, = session.query(
+            "SELECT history::text FROM mkt.attachment WHERE contacts = '%s'"
+            "::regclass" % table.name)[0]
+        rows = defaultdict(list)
+        for key, *row in session.query(
+                "SELECT contact, changed_at, effective_at, %s, %s, batch,"
+                " role, source_type, source_name, from_source_type,"
+                " from_source_name, account::text, moved, from_account::text"
+                " FROM %s WHERE contact IN (%s) ORDER BY change" % (
+                    WORD % {"column": "was"}, WORD % {"column": "until"},
+                    history, ", ".join(table.literal("id", key)
+                                       for key, *_ in asked))):
+            rows[key].append(tuple(row))
+        for key, account, told in asked:
+            self.same_order("history of %s in %s" % (key, table.name), [
+                self.history_row(item) for _, item in told], [
+                    row for row in rows[key]
+                    if account is None or account in (row[10], row[12])])
+
+    def compare_history(self, session, state, table, key):
+        """Contacts of several accounts with one key have no order among each
+        other: the account that is asked for, and what it tells."""
+        told, account = state.told(table, key), None
         if any(item.batch and item.batch.number is None for _, item in told):
             self.compare_batches(session, state)
         if table.composite or self.check_rng.random() < 0.2:
             account = str(self.check_rng.choice(table.accounts)
                           or table.accounts[0])
-            only = "%s IN (account::text, from_account::text)" \
-                % literal(account)
             told = [place for place in told if concerns(place[1], account)]
         ends = sorted(told + self.ends(state, table, told),
                       key=lambda place: place[0])
@@ -3114,14 +3700,7 @@ class World:
                 " FROM mkt.history('%s', %s%s)" % (
                     table.name, literal(str(key)), "" if account is None else
                     ", account => " + literal(account))))
-        self.same_order("history of %s in %s" % (key, table.name), [
-            self.history_row(item) for _, item in told], session.query(
-                "SELECT changed_at, effective_at, %s, %s, batch, role,"
-                " source_type, source_name, from_source_type,"
-                " from_source_name, account::text, moved, from_account::text"
-                " FROM %s WHERE contact = %s AND %s ORDER BY change" % (
-                    WORD % {"column": "was"}, WORD % {"column": "until"},
-                    table.history, table.literal("id", key), only)))
+        return account, told
 
     def ends(self, state, table, told):
         """When the table was emptied of a contact that was there, as far as
@@ -3229,7 +3808,7 @@ class World:
 
     def refused(self, session, sql, code):
         try:
-            session.cursor.execute(sql)
+            session.cursor.execute(session.named(sql))
         except psycopg2.Error as error:
             if error.pgcode == code:
                 return
@@ -3403,6 +3982,8 @@ def main():
         report("not ok", block, "seed %d, statement %d"
                % (options.seed, world.statements))
         explain(world, failure)
+        if options.shrink and world.ops:
+            print_script(world, failure, options)
         return 1
     if not world.can_prepare:
         print("# max_prepared_transactions is 0: nothing was prepared")
@@ -3422,6 +4003,9 @@ def arguments():
     parser.add_argument("--check-every", type=int, default=6, metavar="N",
                         help="compare after every Nth statement, on average;"
                         " 1 finds the statement that is to blame")
+    parser.add_argument("--shrink", type=int, default=600,
+                        metavar="SECONDS", help="how long to look for a short"
+                        " script that fails, too; 0: not at all")
     parser.add_argument("--keep", action="store_true",
                         help="leave the tables at the end")
     return parser.parse_args()
@@ -3430,6 +4014,39 @@ def arguments():
 def report(result, number, what):
     print("%s %d - %s" % (result, number, what))
     sys.stdout.flush()
+
+
+def print_script(world, failure, options):
+    """The shortest script that is found, in a database of its own."""
+    server, = psycopg2.connect(""),
+    server.autocommit = True
+    name = server.info.dbname + "_shrink"
+    world.close()
+
+    def make(fills, only):
+        with server.cursor() as cursor:
+            cursor.execute('DROP DATABASE IF EXISTS "%s"' % name)
+            cursor.execute('CREATE DATABASE "%s"' % name)
+        return World(options.seed, options.check_every, "dbname='%s'" % name,
+                     world.clerk, "2s", fills, only, True)
+
+    shrinker = shrink.Shrinker(make, Mismatch, world.ops, failure,
+                               options.shrink)
+    try:
+        found = shrinker.shrink()
+    except psycopg2.Error as error:
+        print("# could not be made shorter: %s" % told(error))
+        return
+    if not found:
+        print("# %d steps did not fail when they were done again"
+              % len(world.ops))
+        return
+    print("# fails with %d of %d steps, too (%d runs):"
+          % (len(shrinker.best), len(world.ops), shrinker.tried))
+    for line in shrinker.lines():
+        print(line)
+    with server.cursor() as cursor:
+        cursor.execute('DROP DATABASE IF EXISTS "%s"' % name)
 
 
 def explain(world, failure):

@@ -1,5 +1,6 @@
 # The server or one of its processes dies at any moment while contacts are written, applied and folded: after recovery the
-# counts are exact, the histories end at what is there, and the job goes on where it was.
+# counts are exact, the histories end at what is there, and the job goes on where it was. Then writers with ledgers, of whose
+# transactions, notices, periods and workflows nothing is lost and nothing doubled (crash.py): CRASHES times, by default 4.
 
 use strict;
 use warnings;
@@ -10,7 +11,10 @@ use Contacts;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-start_server('crash', 'restart_after_crash = on', 'max_connections = 40');
+my $python = '/usr/bin/python3';
+my $crashes = $ENV{CRASHES} // 4;
+
+start_server('crash', 'restart_after_crash = on', 'max_connections = 40', 'max_prepared_transactions = 20');
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION mktcontacts;
 CREATE TABLE contact (id serial PRIMARY KEY, account integer, note text);
@@ -97,6 +101,12 @@ SQL
 	is(verify(), '', "$how: exactly");
 }
 
+SKIP:
+{
+	skip 'no psycopg2', 1 if system("$python -c 'import psycopg2' 2>/dev/null") != 0;
+	crash_with_ledgers();
+}
+
 $node->stop;
 done_testing();
 
@@ -119,4 +129,47 @@ sub told_otherwise
 SELECT count(*) AS n FROM $_ AS c LEFT JOIN (SELECT DISTINCT ON (contact) contact, until FROM mkt.public_$_\_history ORDER BY contact, change DESC) AS h ON h.contact = c.id
 WHERE coalesce(h.until, '-infinity') <> CASE WHEN marketing_status = 'marketing' THEN coalesce(marketing_until, 'infinity') ELSE '-infinity' END
 SQL
+}
+
+# One of the writers and jobs is killed, or the server with all its processes, at any moment; the server recovers, and
+# everything is checked.
+sub crash_with_ledgers
+{
+	my $folder = PostgreSQL::Test::Utils::tempdir;
+	my $program = "$FindBin::RealBin/../crash.py";
+	my $from = q{FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = 'ledgers'};
+	my %seen;
+
+	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'ledgers');
+	query('CREATE DATABASE ledgers');
+	is(system($python, $program, 'make'), 0, 'the tables of the ledgers');
+	for my $round (1 .. $crashes)
+	{
+		my $how = $round % 2 ? 'a process' : 'the server';
+		my $work = IPC::Run::start([ $python, $program, 'write', $folder, $round ], '>&', \my $ignored);
+
+		$node->poll_query_until('postgres', "SELECT count(*) >= 8 $from") or die 'no writers';
+		usleep(300_000 + rand(1_500_000));
+		if ($round % 2)
+		{
+			kill 'KILL', query("SELECT pid $from ORDER BY random() LIMIT 1");
+		}
+		else
+		{
+			kill_server();
+		}
+		$work->finish;
+		$round % 2 ? $node->poll_query_until('postgres', 'SELECT true') : $node->start;
+		my ($wrong, $seen) = qx($python $program check $folder $round 2>&1) =~ /^(.*?)(?:# ([^\n]*)\n)?\z/s;
+		is($wrong, '', "crash $round, of $how: nothing is lost or doubled");
+		last if !$seen || $wrong ne '';
+		note("crash $round: $seen");
+		for my $item (split /, /, $seen)
+		{
+			my ($what, $n) = $item =~ /^(.*) (\d+)$/;
+
+			$seen{$what} = $what =~ /^(contacts|notices|tier changes|periods|workflow actions|waiting)$/ ? $n : ($seen{$what} // 0) + $n;
+		}
+	}
+	diag("$crashes crashes: " . join(', ', map { "$_ $seen{$_}" } sort keys %seen)) if $crashes > 4;
 }

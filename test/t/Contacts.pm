@@ -50,6 +50,16 @@ sub script
 	return $file;
 }
 
+# What the system says of a process: its number, name, state and parent, ...
+sub slurp_stat
+{
+	my ($pid) = @_;
+
+	open(my $file, '<', "/proc/$pid/stat") or return (0) x 4;
+	my $line = <$file> // '0 () 0 0';
+	return $line =~ /^(\d+) \((.*)\) (\S) (\d+)/s;
+}
+
 # Starts pgbench with a script; its output goes to a file or reference.
 sub pgbench
 {
@@ -68,12 +78,15 @@ sub start_psql
 	return IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), map { ('-c', $_) } @commands ], '>&', \my $output);
 }
 
-# Without the chance to write anything; it is gone when this returns.
+# All its processes, without the chance to write anything; they are gone when this returns.
 sub kill_server
 {
 	my ($pid) = split(/\n/, slurp_file($node->data_dir . '/postmaster.pid'));
+	my @children = grep { (slurp_stat($_))[3] == $pid } map { m{(\d+)/stat$} } glob '/proc/[0-9]*/stat';
 
+	kill 'STOP', @children;
 	$node->kill9;
+	kill 'KILL', @children;
 	for (1 .. 600)
 	{
 		return if !kill(0, $pid);
