@@ -44,6 +44,7 @@ CREATE TABLE mkt.tool_setting (
 	created_as	mkt.status	NOT NULL,
 	CONSTRAINT tool_setting_key UNIQUE NULLS NOT DISTINCT (account, tool, source_name)
 );
+ALTER TABLE mkt.tool_setting REPLICA IDENTITY FULL;
 COMMENT ON TABLE mkt.tool_setting IS
 'What a tool gives the contacts that it creates for one account: one of its forms, imports or apps, or all of them (F1). By plain INSERT, UPDATE and DELETE.';
 COMMENT ON COLUMN mkt.tool_setting.account IS 'The account as text.';

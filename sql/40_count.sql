@@ -8,6 +8,7 @@ CREATE TABLE mkt.contact_count (
 	n				bigint		NOT NULL,
 	at				timestamptz
 );
+ALTER TABLE mkt.contact_count REPLICA IDENTITY FULL;
 COMMENT ON TABLE mkt.contact_count IS
 'Counts of all attached tables: an account''s contacts that are marketing until an instant are the sum of n where until is this instant, less the sum of n where it was. Each attached table has a child of this table, in which account has the type of its own account column.';
 COMMENT ON COLUMN mkt.contact_count.account_name IS 'The account as text.';
@@ -26,6 +27,7 @@ CREATE TABLE mkt.contact_count_history (
 	n				bigint		NOT NULL,
 	at				timestamptz	NOT NULL
 );
+ALTER TABLE mkt.contact_count_history REPLICA IDENTITY FULL;
 COMMENT ON TABLE mkt.contact_count_history IS
 'The rows of mkt.contact_count that were folded into sums, of tables that keep a history. Together they say what every count was at any instant. Each attached table has a child of this table.';
 COMMENT ON COLUMN mkt.contact_count_history.account_name IS 'The account as text.';

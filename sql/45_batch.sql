@@ -19,6 +19,7 @@ CREATE TABLE mkt.batch_report (
 	source_type	text,
 	source_name	text
 );
+ALTER TABLE mkt.batch_report REPLICA IDENTITY FULL;
 CREATE INDEX batch_report_batch ON mkt.batch_report (batch);
 CREATE INDEX batch_report_label ON mkt.batch_report (label, contacts) WHERE label IS NOT NULL;
 REVOKE ALL ON mkt.batch_report FROM PUBLIC;

@@ -44,6 +44,7 @@ CREATE TABLE mkt.parked_contact (
 	source_name	text,
 	batch		bigint
 );
+ALTER TABLE mkt.parked_contact REPLICA IDENTITY FULL;
 CREATE INDEX parked_contact_key ON mkt.parked_contact (contacts, key);
 REVOKE ALL ON mkt.parked_contact FROM PUBLIC;
 COMMENT ON TABLE mkt.parked_contact IS 'Contacts that a maximum kept from becoming marketing; mkt.parked shows those that still wait, mkt.run() removes the others.';

@@ -20,6 +20,7 @@ CREATE TABLE mkt.drift (
 	actual			bigint		NOT NULL,
 	noticed_at		timestamptz	NOT NULL
 );
+ALTER TABLE mkt.drift REPLICA IDENTITY FULL;
 CREATE INDEX drift_account ON mkt.drift (account);
 COMMENT ON TABLE mkt.drift IS 'Counts that differed from the contacts when mkt.run() recounted them, until mkt.repair() mends them. Empty while nothing goes around the triggers.';
 COMMENT ON COLUMN mkt.drift.contacts IS 'The contacts table.';
@@ -59,4 +60,4 @@ CREATE FUNCTION mkt.table_altered() RETURNS event_trigger
 LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'mkt_table_altered';
 REVOKE ALL ON FUNCTION mkt.table_altered() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled, or that gets or loses a partition.';
+COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';

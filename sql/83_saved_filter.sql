@@ -11,6 +11,7 @@ CREATE TABLE mkt.filter (
 	CONSTRAINT filter_key UNIQUE NULLS NOT DISTINCT (contacts, account, name),
 	CONSTRAINT filter_or_condition CHECK (num_nonnulls(filter, condition) = 1)
 );
+ALTER TABLE mkt.filter REPLICA IDENTITY FULL;
 COMMENT ON TABLE mkt.filter IS 'Saved filters. Written by mkt.save_filter() and mkt.drop_filter().';
 COMMENT ON COLUMN mkt.filter.contacts IS 'The contacts table.';
 COMMENT ON COLUMN mkt.filter.account IS 'The account; null: for all accounts.';

@@ -82,6 +82,7 @@ CREATE TABLE mkt.workflow_attempt (
 	sqlstate	text		NOT NULL,
 	reason		text
 );
+ALTER TABLE mkt.workflow_attempt REPLICA IDENTITY FULL;
 CREATE INDEX workflow_attempt_workflow ON mkt.workflow_attempt (workflow, at);
 COMMENT ON TABLE mkt.workflow_attempt IS 'The attempts of workflows (K3): the action, for a contact or several, or the condition. Written by mkt.run(), which keeps a month of them.';
 COMMENT ON COLUMN mkt.workflow_attempt.workflow IS 'The workflow.';
@@ -98,6 +99,7 @@ CREATE TABLE mkt.workflow_notice (
 	notice		text		NOT NULL,
 	seen_at		timestamptz
 );
+ALTER TABLE mkt.workflow_notice REPLICA IDENTITY FULL;
 COMMENT ON TABLE mkt.workflow_notice IS 'Workflows that were held, and why. Channel mktcontacts is notified with the workflow as JSON. Who has dealt with one may set seen_at.';
 COMMENT ON COLUMN mkt.workflow_notice.workflow IS 'The workflow.';
 COMMENT ON COLUMN mkt.workflow_notice.at IS 'When it was held, by mkt.now().';

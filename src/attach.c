@@ -146,6 +146,7 @@ mkt_attach(PG_FUNCTION_ARGS)
 		note_attachment(&attach, &table);
 		create_triggers(&attach);
 		first_count(&attach, &table);
+		mkt_subscription_follow(attach.contacts);
 		mkt_drift_start(&table);
 		SPI_finish();
 		AtEOXact_GUC(false, nestlevel);

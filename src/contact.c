@@ -64,6 +64,8 @@ static struct
 
 static TriggerData *check_protocol(FunctionCallInfo fcinfo, const char *function,
 								   bool right);
+static bool is_restored(const TriggerData *trigger);
+static bool is_decided(const TriggerData *trigger, const MktAttachment *attachment);
 static void read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 						 Contact *contact);
 static void count_move(const MktAttachment *attachment, Datum account, bool isnull,
@@ -138,10 +140,15 @@ mkt_contact_state(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_BEFORE(FIRED(fcinfo)) &&
 				   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
 				   !TRIGGER_FIRED_BY_DELETE(FIRED(fcinfo)));
-	MktAttachment *attachment =
-	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	MktAttachment *attachment;
 	HeapTuple	stored;
 
+	if (is_restored(trigger))
+		return PointerGetDatum(trigger->tg_trigtuple);
+	attachment = mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	if (is_decided(trigger, attachment))
+		return PointerGetDatum(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ?
+							   trigger->tg_trigtuple : trigger->tg_newtuple);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(insert_contact(trigger, attachment));
 	stored = update_contact(trigger, attachment);
@@ -166,10 +173,12 @@ mkt_contact_count(PG_FUNCTION_ARGS)
 				   TRIGGER_FIRED_AFTER(FIRED(fcinfo)) &&
 				   TRIGGER_FIRED_FOR_ROW(FIRED(fcinfo)) &&
 				   !TRIGGER_FIRED_BY_UPDATE(FIRED(fcinfo)));
-	MktAttachment *attachment =
-	mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
+	MktAttachment *attachment;
 	Contact		contact;
 
+	if (is_restored(trigger))
+		return PointerGetDatum(NULL);
+	attachment = mkt_attachment_of(RelationGetRelid(trigger->tg_relation));
 	read_contact(attachment, trigger->tg_trigslot, &contact);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
@@ -436,6 +445,45 @@ check_protocol(FunctionCallInfo fcinfo, const char *function, bool right)
 				errmsg("mkt.%s() works only in the trigger that mkt.attach() creates",
 					   function));
 	return (TriggerData *) fcinfo->context;
+}
+
+/*
+ * Whether the row comes from a dump, with all that its triggers would say of it;
+ * perhaps before the dump says that its table is attached.
+ */
+static bool
+is_restored(const TriggerData *trigger)
+{
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+	MktAttachment *attachment;
+	Contact		contact;
+
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !mkt_restore_fills(relid))
+		return false;
+	attachment = mkt_attachment_find(relid);
+	if (attachment == NULL)
+		return true;
+	read_contact(attachment, trigger->tg_trigslot, &contact);
+	if (contact.columns_null)
+		return false;
+	mkt_restore_note(attachment->contacts);
+	return true;
+}
+
+/*
+ * Whether the row comes from another server, where its state was decided; one
+ * that says nothing of marketing comes from a table that is not attached there.
+ */
+static bool
+is_decided(const TriggerData *trigger, const MktAttachment *attachment)
+{
+	bool		inserted = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	Contact		contact;
+
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA)
+		return false;
+	read_contact(attachment, inserted ? trigger->tg_trigslot : trigger->tg_newslot, &contact);
+	return !contact.columns_null && (inserted || sets(trigger, attachment->status));
 }
 
 static void
@@ -845,7 +893,8 @@ check_not_demoted(const Contact *before, const Contact *after, Relation rel)
 {
 	TimestampTz now = mkt_now();
 
-	if (mkt_state_at(after->until, now) == MKT_NON_MARKETING &&
+	if (SessionReplicationRole != SESSION_REPLICATION_ROLE_REPLICA &&
+		mkt_state_at(after->until, now) == MKT_NON_MARKETING &&
 		mkt_state_at(before->until, now) != MKT_NON_MARKETING)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_DEMOTED_AT_ONCE),

@@ -7,7 +7,8 @@
  * An event trigger sees most of it when it happens, mkt.run() the rest from the
  * catalogs; what leaves no trace there is found because each table is recounted
  * once in a while.  Recounting only reads.  What differs stands in mkt.drift until
- * mkt.repair() has mended it.
+ * mkt.repair() has mended it; mkt.run() does so by itself where contacts are
+ * copied from another server, by a subscription or a dump.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -21,14 +22,16 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+static bool has_come_as_copy(const MktAttachedTable *table);
 static void check_step(void *arg);
+static void repair_step(void *arg);
 static void write_drift(const MktAttachedTable *table, SPITupleTable *rows,
 						uint64 nrows);
 static void run_query(const char *query, const MktAttachedTable *table);
 
 PG_FUNCTION_INFO_V1(mkt_table_altered);
 
-/* Event trigger, after ALTER TABLE and DROP TABLE. */
+/* Event trigger, after ALTER TABLE and DROP TABLE, and what makes or changes a subscription. */
 Datum
 mkt_table_altered(PG_FUNCTION_ARGS)
 {
@@ -37,6 +40,7 @@ mkt_table_altered(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.table_altered() is the function of event trigger mktcontacts_altered"));
 	SPI_connect();
+	mkt_subscription_follow(InvalidOid);
 	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);
 	SPI_finish();
 	PG_RETURN_NULL();
@@ -57,6 +61,8 @@ mkt_drift_start(const MktAttachedTable *table)
 void
 mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 {
+	bool		is_copy;
+
 	if (mkt_run_as_extension("SELECT FROM mkt.table_check WHERE contacts = $1 AND (suspect IS NULL "
 							 "AND structure = mkt.table_structure(contacts) "
 							 "AND ($2 = 0 OR checked_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $2)) "
@@ -65,17 +71,29 @@ mkt_drift_check(const MktAttachedTable *table, MktWork *work)
 							 (Datum[]) {ObjectIdGetDatum(table->contacts), Int32GetDatum(mkt_check_every)},
 							 NULL) != SPI_OK_SELECT)
 		elog(ERROR, "could not read mkt.table_check");
-	if (SPI_processed > 0 || !mkt_work_step(work, check_step, unconstify(MktAttachedTable *, table)))
+	if (SPI_processed > 0)
+		return;
+	is_copy = has_come_as_copy(table);
+	if (!mkt_work_step(work, check_step, unconstify(MktAttachedTable *, table)))
 		return;
 	work->done++;
 	run_query("SELECT FROM mkt.drift WHERE contacts = $1 LIMIT 1", table);
-	if (SPI_processed > 0)
+	if (SPI_processed > 0 &&
+		(!is_copy || !mkt_work_step(work, repair_step, unconstify(MktAttachedTable *, table))))
 		ereport(WARNING,
 				errcode(ERRCODE_WARNING),
 				errmsg("the counts of table %s differ from its contacts", mkt_qualified_name(table->contacts)),
 				errdetail("Something went around its triggers; mkt.drift has the differences."),
 				errhint("SELECT * FROM mkt.repair(%s); makes them right, while others read and write.",
 						quote_literal_cstr(mkt_qualified_name(table->contacts))));
+}
+
+/* A subscription fills it, or it comes from a dump. */
+static bool
+has_come_as_copy(const MktAttachedTable *table)
+{
+	run_query("SELECT FROM mkt.table_check WHERE contacts = $1 AND suspect IS DISTINCT FROM '" MKT_RESTORED "'", table);
+	return SPI_processed == 0 || mkt_subscription_fills(table->contacts);
 }
 
 static void
@@ -97,6 +115,22 @@ check_step(void *arg)
 	run_query("DELETE FROM mkt.drift WHERE contacts = $1", table);
 	write_drift(table, rows, nrows);
 	SPI_finish();
+}
+
+/* Contacts that were copied while no trigger counted them, or beside their counts, are counted as they are now. */
+static void
+repair_step(void *arg)
+{
+	MktAttachedTable table = *(const MktAttachedTable *) arg;
+
+	SPI_connect();
+	table.counted = true;
+	mkt_verify_repair(&table);
+	mkt_drift_mended(&table);
+	SPI_finish();
+	ereport(LOG,
+			errmsg("mended the counts of table %s, whose contacts were copied",
+				   mkt_qualified_name(table.contacts)));
 }
 
 static void

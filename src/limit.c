@@ -135,7 +135,8 @@ mkt_limit_any(void)
 
 /*
  * Counts a contact of an account that was marketing until one instant and is
- * until another, before it is counted for good.
+ * until another, before it is counted for good.  What another server has let
+ * pass is not refused: the replication would stop.
  */
 void
 mkt_limit_move(const MktAttachment *attachment, Datum account, bool isnull,
@@ -145,7 +146,8 @@ mkt_limit_move(const MktAttachment *attachment, Datum account, bool isnull,
 	int			more;
 	int			more_contacts;
 
-	if (isnull || !mkt_limit_any())
+	if (isnull || !mkt_limit_any() ||
+		SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
 		return;
 	limit = limit_of(attachment, account, isnull);
 	if (!limit->has_maximum && !limit->has_limit)

@@ -9,6 +9,7 @@
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
  *	2 work.c						scheduled work in steps
  *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
+ *	3 subscription.c				tables that a logical replication fills
  *	3 account.c tool.c				an account's update dates; what tools create
  *	3 count.c batch.c change.c		sums per account; batches; history
  *	3 satellite.c					the tables for these
@@ -455,7 +456,12 @@ extern void mkt_satellite_drop(const MktAttachedTable *table);
 
 /* ---- restore.c: rows of a dump ---- */
 
+/* Why mkt.run() recounts a table then. */
+#define MKT_RESTORED "rows came from a dump"
+
 extern bool mkt_restore_runs(void);
+extern bool mkt_restore_fills(Oid relid);
+extern void mkt_restore_note(Oid contacts);
 
 /* ---- limit.c: accounts with a maximum ---- */
 
@@ -696,6 +702,12 @@ extern void mkt_enroll_run(MktWork *work);
 extern void mkt_apply_table(const MktAttachedTable *table, MktWork *work);
 extern void mkt_apply_fill(const MktAttachedTable *table, MktWork *work);
 extern bool mkt_apply_is_there(const MktAttachedTable *table);
+
+/* ---- subscription.c ---- */
+
+extern void mkt_subscription_follow(Oid contacts);
+extern bool mkt_subscription_is_unfollowed(Oid contacts);
+extern bool mkt_subscription_fills(Oid contacts);
 
 /* ---- verify.c: recounting ---- */
 

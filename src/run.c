@@ -32,6 +32,8 @@ typedef struct Part
 	void		(*of_all) (MktWork *work);
 } Part;
 
+static void follow(const MktAttachedTable *table, MktWork *work);
+static void follow_step(void *table);
 static void count(const MktAttachedTable *table, MktWork *work);
 static void count_step(void *table);
 static void fill(const MktAttachedTable *table, MktWork *work);
@@ -41,6 +43,7 @@ static void tidy(void *nothing);
 static void fold(void *arg);
 
 static const Part parts[] = {
+	{"subscriptions", true,.of_table = follow},
 	{"count", true,.of_table = count},
 	{"already marketing", true,.of_table = fill},
 	{"history", true,.step = extend_history},
@@ -124,6 +127,21 @@ run_part(const Part *part, const MktAttachedTable *table, int64 run, MktWork *to
 }
 
 /* ---- the parts ---- */
+
+/* Replicated rows are to be counted, also after triggers were disabled to restore a dump. */
+static void
+follow(const MktAttachedTable *table, MktWork *work)
+{
+	if (mkt_subscription_is_unfollowed(table->contacts) &&
+		mkt_work_step(work, follow_step, unconstify(MktAttachedTable *, table)))
+		work->done++;
+}
+
+static void
+follow_step(void *table)
+{
+	mkt_subscription_follow(((MktAttachedTable *) table)->contacts);
+}
 
 /* Contacts of a table that was just attached. */
 static void

@@ -42,6 +42,7 @@ static char *choose_name(Oid contacts, const char *what);
 static char *type_of(Oid relid, AttrNumber column);
 static void comment(const char *name, const char *what, Oid contacts);
 static const char *unlogged(Oid contacts);
+static void identify_rows(const char *name);
 static Oid	create_counts(Oid contacts, const char *account_type);
 static Oid	create_count_history(Oid contacts, const char *account_type);
 static Oid	create_history(Oid contacts, const char *account_type, int nkeys,
@@ -107,6 +108,13 @@ unlogged(Oid contacts)
 	return get_rel_persistence(contacts) == RELPERSISTENCE_UNLOGGED ? "UNLOGGED " : "";
 }
 
+/* A publication of all tables refuses to delete rows that it cannot tell apart. */
+static void
+identify_rows(const char *name)
+{
+	mkt_query_run("ALTER TABLE %s REPLICA IDENTITY FULL", name);
+}
+
 static Oid
 create_counts(Oid contacts, const char *account_type)
 {
@@ -119,6 +127,7 @@ create_counts(Oid contacts, const char *account_type)
 	/* entries of one account that died must be removable one by one */
 	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
 				  quote_identifier(name));
+	identify_rows(quote_qualified_identifier("mkt", name));
 	comment(name, "Counts", contacts);
 	return get_relname_relid(name, mkt_schema());
 }
@@ -131,6 +140,7 @@ create_count_history(Oid contacts, const char *account_type)
 	mkt_query_run("CREATE %sTABLE mkt.%s (account %s) INHERITS (mkt.contact_count_history)",
 				  unlogged(contacts), quote_identifier(name), account_type);
 	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, at)", quote_identifier(name));
+	identify_rows(quote_qualified_identifier("mkt", name));
 	comment(name, "History of the counts", contacts);
 	return get_relname_relid(name, mkt_schema());
 }
@@ -167,6 +177,7 @@ create_history(Oid contacts, const char *account_type, int nkeys, const AttrNumb
 	rest = ChooseRelationName(name, NULL, "rest", mkt_schema(), false);
 	mkt_query_run("CREATE %sTABLE mkt.%s PARTITION OF mkt.%s DEFAULT", unlogged(contacts),
 				  quote_identifier(rest), quote_identifier(name));
+	identify_rows(quote_qualified_identifier("mkt", rest));
 	return history;
 }
 
@@ -238,6 +249,7 @@ mkt_satellite_extend(const MktAttachedTable *table, TimestampTz at)
 	name = quote_qualified_identifier("mkt", name);
 	rights = mkt_act_as(mkt_extension_owner());
 	mkt_query_run("CREATE %sTABLE %s (LIKE %s)", unlogged(table->contacts), name, history);
+	identify_rows(name);
 	mkt_query_run("WITH moved AS (DELETE FROM %s WHERE changed_at OPERATOR(pg_catalog.>=) %s "
 				  "AND changed_at OPERATOR(pg_catalog.<) %s RETURNING *) INSERT INTO %s SELECT * FROM moved",
 				  mkt_qualified_name(rest), month.from, month.to, name);

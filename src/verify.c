@@ -22,6 +22,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -61,6 +62,7 @@ mkt_repair(PG_FUNCTION_ARGS)
 	Oid			contacts = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	ListCell   *cell;
 
+	PreventCommandDuringRecovery("mkt.repair()");
 	if (OidIsValid(contacts))
 		contacts = mkt_attachment_of(contacts)->contacts;
 	InitMaterializedSRF(fcinfo, 0);
