@@ -109,9 +109,20 @@ UPDATE parted SET id = id + 200, marketing_status = 'marketing' WHERE id < 100;
 SELECT id, account, marketing_status FROM parted ORDER BY id;
 SELECT account FROM mkt.limited_account ORDER BY account;
 
+-- What statements under a name have parked is counted with them; keys of several columns are found, too.
+CREATE TABLE member (account text, region text, id integer, PRIMARY KEY (region, id));
+SELECT mkt.attach('member', account_column => 'account');
+INSERT INTO mkt.account (account, maximum, at_maximum) VALUES ('m', 1, 'park');
+SET mktcontacts.batch = 'spring';
+INSERT INTO member VALUES ('m', 'eu', 1, 'marketing'), ('m', 'eu', 2, 'marketing'), ('m', 'us', 1, 'marketing');
+RESET mktcontacts.batch;
+SELECT changed, parked FROM mkt.batch WHERE label = 'spring';
+SELECT key, account FROM mkt.parked WHERE contacts = 'member'::regclass ORDER BY key;
+DELETE FROM mkt.batch_report WHERE label = 'spring';
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp');
+DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp', 'm');
 DROP SCHEMA maximum CASCADE;
 SELECT count(*) FROM mkt.parked_contact;
 SELECT count(*) FROM mkt.limited_account;

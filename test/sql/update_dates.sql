@@ -57,5 +57,8 @@ SELECT mkt.next_update('oslo', 'infinity');
 SELECT mkt.next_renewal('oslo', '-infinity');
 SELECT mkt.next_update('annual', NULL, 'Mars/Olympus', now());
 
+-- There are no update dates before our era: nobody pays then.
+SELECT mkt.next_update('annual', NULL, 'UTC', '0044-03-15 BC'), mkt.next_update('annual', NULL, 'UTC', '0001-01-01');
+
 SELECT * FROM mkt.verify();
 DELETE FROM mkt.account;
