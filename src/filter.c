@@ -840,7 +840,7 @@ convert(const Property *property, JsonbValue *value, char *path)
 	{
 		MemoryContextSwitchTo(context);
 		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
-			PG_RE_THROW();
+			PG_RE_THROW();		/* LCOV_EXCL_LINE: cancelled, or out of memory */
 		FlushErrorState();
 		bad(path, expected(property), psprintf("%s does not fit column \"%s\" of type %s",
 											   shown_value(value), property->name, format_type_be(property->type)));
