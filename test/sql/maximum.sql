@@ -24,7 +24,9 @@ INSERT INTO contact SELECT i, 'r', 'marketing' FROM generate_series(3, 9) AS i;
 INSERT INTO contact (id, account) VALUES (3, 'r'), (4, 'r'), (5, 'r');
 UPDATE contact SET marketing_status = 'marketing' WHERE id = 3;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true WHERE id = 3;
+\set VERBOSITY default
 SELECT mkt.preview_set_marketing('contact', ARRAY[3, 4]);
+\set VERBOSITY terse
 SELECT mkt.set_marketing('contact', ARRAY[3, 4]);
 INSERT INTO contact VALUES (3, 'r') ON CONFLICT (id) DO UPDATE SET marketing_status = 'marketing';
 COPY contact (id, account, marketing_status) FROM stdin;
