@@ -5,6 +5,8 @@
 #   make test-matrix all tests on PostgreSQL 15, 17 and 18, in a Debian of their own; MATRIX=folder keeps that
 #   make soak        random statements for hours; SOAK_STATEMENTS says how many
 #   make crash       a server that dies again and again under writers; CRASHES says how often
+#   make coverage    what the tests reach of src/, by lcov, as pages in coverage/; COVERAGE=folder names another
+#   make mutate      do the tests notice small faults in src/? MUTATE_COUNT and MUTATE_SEED say how many, and which
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
 #   make bench       the measurements of test/bench
 #   make indent      lay out src/ as PostgreSQL does; indent-check only shows what differs
@@ -27,7 +29,7 @@ ISOLATION := $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 TAP_TESTS = 1
 PROVE_TESTS ?= test/t/*.pl
-EXTRA_CLEAN = test/__pycache__ test/*/__pycache__
+EXTRA_CLEAN = coverage test/__pycache__ test/*/__pycache__
 
 # pg_regress looks for sql/NAME.sql before test/sql/NAME.sql and would run an install part as a test.
 MISTAKEN := $(filter $(REGRESS),$(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
@@ -48,7 +50,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test test-matrix soak crash demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix soak coverage mutate crash demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -57,12 +59,12 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test test-matrix soak crash demo bench indent indent-check cppcheck
+.PHONY: test test-matrix soak coverage mutate crash demo bench indent indent-check cppcheck
 
-test demo bench: %:
+test mutate demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
 
-test-matrix soak crash:
+test-matrix soak coverage crash:
 	test/$(@:test-%=%)
 
 SOURCES = $(sort $(wildcard src/*.[ch]))

@@ -240,7 +240,7 @@ is_idle(const Note *note)
 
 /*
  * A contact that goes to another partition is deleted from one and inserted into
- * the other, one after the other; for its history it has changed, or not even that.
+ * the other, one after the other; for its history it has changed.
  * What one command deletes and another inserts is another contact.
  */
 static bool
@@ -268,8 +268,6 @@ joins_last(const MktAttachment *attachment, const Note *note)
 	last->change.account_null = note->change.account_null;
 	last->change.until = note->change.until;
 	last->change.source = note->change.source;
-	if (last->change.was == last->change.until && !last->change.moved)
-		nnotes--;
 	return true;
 }
 

@@ -126,10 +126,7 @@ prepare(const char *query)
 	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
 
 	if (plan == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("query cannot be used to choose contacts: %s",
-					   SPI_result_code_string(SPI_result)));
+		elog(ERROR, "could not prepare a query");
 	if (!returns_keys(plan))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -42,7 +42,7 @@ static void delete_merged(Merge *merge, Datum key);
 static void lock_contact(Merge *merge, Locked *contact, TimestampTz now);
 static void take_over(Merge *merge, const Locked *survivor, const Locked *merged,
 					  TimestampTz now);
-static void run(Merge *merge, Datum key, int expected, const char *query,...) pg_attribute_printf(4, 5);
+static void run(Merge *merge, Datum key, int expected, const char *query);
 
 PG_FUNCTION_INFO_V1(mkt_merge);
 
@@ -114,10 +114,10 @@ delete_merged(Merge *merge, Datum key)
 	mkt_contact_merging(merge->attachment->contacts, key);
 	PG_TRY();
 	{
-		run(merge, key, SPI_OK_DELETE, "DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
-			merge->name,
-			mkt_attachment_column(merge->attachment, merge->attachment->keys[0]),
-			merge->account);
+		run(merge, key, SPI_OK_DELETE,
+			psprintf("DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1%s", merge->name,
+					 mkt_attachment_column(merge->attachment, merge->attachment->keys[0]),
+					 merge->account));
 	}
 	PG_FINALLY();
 	{
@@ -141,15 +141,15 @@ lock_contact(Merge *merge, Locked *contact, TimestampTz now)
 	char	   *marketing;
 
 	run(merge, contact->key, SPI_OK_SELECT,
-		"SELECT c.%s OPERATOR(pg_catalog.=) 'marketing', c.%s, %s FROM %s AS c "
-		"WHERE c.%s OPERATOR(pg_catalog.=) $1%s FOR UPDATE",
-		mkt_attachment_column(attachment, attachment->status),
-		mkt_attachment_column(attachment, attachment->until),
-		attachment->account ?
-		psprintf("COALESCE(c.%s::pg_catalog.text, '')",
-				 mkt_attachment_column(attachment, attachment->account)) : "''",
-		merge->name, mkt_attachment_column(attachment, attachment->keys[0]),
-		merge->account);
+		psprintf("SELECT c.%s OPERATOR(pg_catalog.=) 'marketing', c.%s, %s FROM %s AS c "
+				 "WHERE c.%s OPERATOR(pg_catalog.=) $1%s FOR UPDATE",
+				 mkt_attachment_column(attachment, attachment->status),
+				 mkt_attachment_column(attachment, attachment->until),
+				 attachment->account ?
+				 psprintf("COALESCE(c.%s::pg_catalog.text, '')",
+						  mkt_attachment_column(attachment, attachment->account)) : "''",
+				 merge->name, mkt_attachment_column(attachment, attachment->keys[0]),
+				 merge->account));
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_NO_DATA_FOUND),
@@ -182,37 +182,22 @@ take_over(Merge *merge, const Locked *survivor, const Locked *merged,
 	const char *key = mkt_attachment_column(attachment, attachment->keys[0]);
 
 	run(merge, survivor->key, SPI_OK_UPDATE,
-		"UPDATE %s AS c SET %s = false WHERE c.%s OPERATOR(pg_catalog.=) $1%s "
-		"AND c.%s OPERATOR(pg_catalog.<=) %s",
-		merge->name, flag, key, merge->account,
-		mkt_attachment_column(attachment, attachment->until),
-		quote_literal_cstr(timestamptz_to_str(now)));
+		psprintf("UPDATE %s AS c SET %s = false WHERE c.%s OPERATOR(pg_catalog.=) $1%s "
+				 "AND c.%s OPERATOR(pg_catalog.<=) %s",
+				 merge->name, flag, key, merge->account,
+				 mkt_attachment_column(attachment, attachment->until),
+				 quote_literal_cstr(timestamptz_to_str(now))));
 	run(merge, survivor->key, SPI_OK_UPDATE,
-		"UPDATE %s AS c SET %s = 'marketing', %s = %s WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
-		merge->name, status, flag,
-		TIMESTAMP_IS_NOEND(merged->until) ? "false" : "true", key, merge->account);
+		psprintf("UPDATE %s AS c SET %s = 'marketing', %s = %s WHERE c.%s OPERATOR(pg_catalog.=) $1%s",
+				 merge->name, status, flag,
+				 TIMESTAMP_IS_NOEND(merged->until) ? "false" : "true", key, merge->account));
 }
 
 static void
-run(Merge *merge, Datum key, int expected, const char *query,...)
+run(Merge *merge, Datum key, int expected, const char *query)
 {
-	StringInfoData buffer;
-
-	initStringInfo(&buffer);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, query);
-		needed = appendStringInfoVA(&buffer, query, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&buffer, needed);
-	}
 	merge->values[0] = key;
-	if (SPI_execute_with_args(buffer.data, *merge->account ? 2 : 1, merge->types,
+	if (SPI_execute_with_args(query, *merge->account ? 2 : 1, merge->types,
 							  merge->values, merge->nulls, false, 0) != expected)
 		elog(ERROR, "could not merge contacts");
 }

@@ -335,7 +335,7 @@ changes(Request request)
 		case RECORD_ACTIVITY:
 			return "NOT f.marketing AND f.promotes";
 	}
-	return NULL;
+	pg_unreachable();
 }
 
 /* W2: who says how many expects just so many to change. */

@@ -92,8 +92,6 @@ update_of(Relation rel)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *column = quote_identifier(NameStr(att->attname));
 
-		if (att->attisdropped || att->attgenerated)
-			continue;
 		if (in_primary_key(rel, att->attnum))
 			appendStringInfo(&where, "%s%s OPERATOR(pg_catalog.=) $%d",
 							 where.len ? " AND " : "", column, i + 1);

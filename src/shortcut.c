@@ -70,7 +70,7 @@ look_at_plan(PlanState *plan, EState *estate)
 	ModifyTableState *modify;
 
 	if (!IsA(plan, ModifyTableState))
-		return;
+		return;					/* LCOV_EXCL_LINE: another extension's plan */
 	modify = castNode(ModifyTableState, plan);
 	if (((ModifyTable *) plan->plan)->onConflictAction != ONCONFLICT_NONE)
 		return;

@@ -19,12 +19,14 @@
 /* Months since the year 0, the calendar in which terms are counted. */
 typedef int64 Month;
 
+/* Timestamps end before it; dates do not. */
+#define END_YEAR 294277
+
 static Month month_of(const MktCycle *cycle, TimestampTz instant);
 static void start_of(const MktCycle *cycle, Month *month, int *day);
 static bool later_of(const MktCycle *cycle, Month month, int day,
 					 TimestampTz after, TimestampTz *result);
-static bool start_of_day(const pg_tz *zone, Month month, int day,
-						 TimestampTz *result);
+static TimestampTz start_of_day(const pg_tz *zone, Month month, int day);
 
 /* D1, D2: the first update date strictly later than an instant (D5). */
 bool
@@ -99,26 +101,26 @@ static bool
 later_of(const MktCycle *cycle, Month month, int day, TimestampTz after,
 		 TimestampTz *result)
 {
-	return !start_of_day(cycle->zone, month, day, result) || *result > after;
+	*result = start_of_day(cycle->zone, month, day);
+	return *result > after;
 }
 
 /*
  * D3, D4: the instant at which a day begins in a zone.  That is the first
  * instant whose local time has reached the day's midnight: where midnight is
- * skipped, the end of the gap; where it comes twice, the first.  False, and an
- * invalid instant, when the calendar ends before.
+ * skipped, the end of the gap; where it comes twice, the first.  Infinity
+ * when the calendar ends before.
  */
-static bool
-start_of_day(const pg_tz *zone, Month month, int day, TimestampTz *result)
+static TimestampTz
+start_of_day(const pg_tz *zone, Month month, int day)
 {
 	int			year = month / 12;
 	int			mon = month % 12;
 	int64		midnight;		/* as if the zone were UTC */
 	pg_time_t	from;
 
-	*result = DT_NOEND;
-	if (month < 0 || !IS_VALID_JULIAN(year, mon + 1, 1))
-		return false;
+	if (month < 0 || year >= END_YEAR)
+		return DT_NOEND;
 	day = Min(day, day_tab[isleap(year)][mon]);
 	midnight = ((int64) date2j(year, mon + 1, day) - UNIX_EPOCH_JDATE) *
 		SECS_PER_DAY;
@@ -138,15 +140,12 @@ start_of_day(const pg_tz *zone, Month month, int day, TimestampTz *result)
 		more = pg_next_dst_boundary(&from, &offset, &isdst, &boundary,
 									&next_offset, &next_isdst, zone);
 		if (more < 0)
-			return false;
+			return DT_NOEND;
 		reached = Max(from, midnight - offset);
 		if (more == 0 || reached < boundary)
-		{
-			*result = (reached - ((pg_time_t) POSTGRES_EPOCH_JDATE -
-								  UNIX_EPOCH_JDATE) * SECS_PER_DAY) *
+			return (reached - ((pg_time_t) POSTGRES_EPOCH_JDATE -
+							   UNIX_EPOCH_JDATE) * SECS_PER_DAY) *
 				USECS_PER_SEC;
-			return IS_VALID_TIMESTAMP(*result);
-		}
 		from = boundary;
 	}
 }

@@ -112,6 +112,7 @@ typedef struct Touched
 	int64		removed;
 	Boundary	known;
 	uint64		generation;		/* when it was */
+	bool		is_watched;		/* then */
 	struct Touched *next;
 } Touched;
 
@@ -226,6 +227,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		new->lock = lock_of(new->account);
 		new->known = watched->known;
 		new->generation = generation;
+		new->is_watched = true;
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
@@ -387,12 +389,14 @@ is_watched(Touched *account)
 {
 	Watched		found = {0};
 
-	if (account->generation == generation)
-		return true;
-	account->generation = generation;
-	read_watched(&found, account->account);
-	account->known = found.known;
-	return found.is_watched;
+	if (account->generation != generation)
+	{
+		account->generation = generation;
+		read_watched(&found, account->account);
+		account->known = found.known;
+		account->is_watched = found.is_watched;
+	}
+	return account->is_watched;
 }
 
 static bool

@@ -109,6 +109,28 @@ SET mktcontacts.clock = '2031-07-01 00:00+00';
 DO $$ BEGIN CALL mkt.apply_updates(7); END $$;
 SELECT count(*) AS kept FROM whole WHERE marketing_until_next_update;
 
+-- A time limit also ends what goes account by account; and so does one account after the other that cannot be brought up to date.
+SET client_min_messages = warning;
+SELECT count(*) FROM (SELECT mkt.detach(contacts) FROM mkt.attachment WHERE contacts <> 'many'::regclass) AS d;
+RESET client_min_messages;
+CREATE INDEX ON many (account);
+CREATE VIEW left_over AS SELECT count(DISTINCT account) AS accounts, count(*) AS contacts FROM many WHERE marketing_until_next_update;
+ANALYZE many;
+UPDATE many SET marketing_status = 'non_marketing' WHERE id <= 110;
+SET mktcontacts.clock = '2031-08-01 00:00+00';
+CALL mkt.apply_updates(batch_size => 100, time_limit => '0');
+TABLE left_over;
+UPDATE many SET marketing_status = 'non_marketing' WHERE id BETWEEN 201 AND 310;
+SET mktcontacts.clock = '2031-09-01 00:00+00';
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not %', OLD.account; END $$;
+CREATE TRIGGER fail BEFORE UPDATE ON many FOR EACH ROW EXECUTE FUNCTION fail();
+\set SHOW_CONTEXT never
+CALL mkt.run();
+TABLE left_over;
+DROP TRIGGER fail ON many;
+CALL mkt.run();
+TABLE left_over;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA apply CASCADE;

@@ -102,6 +102,16 @@ SELECT * FROM mkt.verify();
 CALL mkt.run();
 SELECT account, billable, non_marketing, total FROM mkt.usage WHERE account = '1';
 
+-- So is one that belongs to an account as a whole; one with marketing columns of its own takes the newest snapshot.
+CREATE TABLE whole (id integer PRIMARY KEY);
+SELECT mkt.attach('whole', account => 'w');
+SELECT mkt.attach('whole', account => 'w');
+SELECT mkt.attach('whole', account => 'v');
+SELECT mkt.detach('whole');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT mkt.attach('whole', account => 'w');
+ROLLBACK;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA crm CASCADE;

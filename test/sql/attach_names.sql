@@ -44,6 +44,21 @@ INSERT INTO aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2 VALUE
 INSERT INTO "Ø2".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1 SELECT i, 'marketing' FROM generate_series(1, 3) AS i;
 INSERT INTO "øøøøøøøøøøøøøøøøøøøøøøøøøøøøøøø" SELECT i, 'marketing' FROM generate_series(1, 4) AS i;
 SELECT right(account, 30) AS account, billable FROM mkt.usage WHERE account ~ 'Ø2$|salg' ORDER BY billable;
+
+-- A key of many columns with long names: commands have no longest length.
+SELECT format('CREATE TABLE many_keys (%s, PRIMARY KEY (%s))', string_agg(name || ' integer', ', ' ORDER BY i), string_agg(name, ', ' ORDER BY i))
+FROM generate_series(1, 20) AS i, quote_ident('a key column with a name of nearly sixty three characters ' || i) AS name \gexec
+SELECT mkt.attach('many_keys', account => 'many');
+INSERT INTO many_keys (SELECT FROM generate_series(1, 0));
+SELECT count(*) FROM pg_trigger WHERE tgrelid = 'many_keys'::regclass;
+
+-- Columns of our names that are there already, in any order.
+CREATE TABLE ordered (marketing_until_next_update boolean, marketing_source_name text, id integer PRIMARY KEY, marketing_until timestamptz, note text, marketing_status mkt.status, marketing_source_type text);
+SELECT mkt.attach('ordered', account => 'ordered');
+INSERT INTO ordered (id) VALUES (1);
+INSERT INTO ordered (id, note, marketing_status) VALUES (2, 'x', 'marketing');
+SELECT * FROM ordered ORDER BY id;
+
 SELECT * FROM mkt.verify();
 
 SET client_min_messages = warning;

@@ -84,6 +84,18 @@ COMMIT;
 UPDATE contact SET account = 'b' WHERE id = 12;
 SELECT label, changed FROM mkt.batch WHERE label = 'swap';
 
+-- nor does one come from a partition that has been dropped since
+CREATE TABLE contact_c PARTITION OF contact FOR VALUES IN ('c');
+INSERT INTO contact VALUES ('c', 90, NULL, 'marketing');
+BEGIN;
+SET LOCAL mktcontacts.source_type = 'api';
+UPDATE contact_c SET note = 'x' WHERE id = 90;
+DROP TABLE contact_c;
+CREATE TABLE contact_c_again PARTITION OF contact FOR VALUES IN ('c');
+INSERT INTO contact VALUES ('c', 90, NULL, 'non_marketing');
+SELECT marketing_status, marketing_source_type FROM contact WHERE id = 90;
+ROLLBACK;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA moves CASCADE;

@@ -110,6 +110,20 @@ SELECT mkt.matching_contacts(1, '{}');
 SELECT mkt.matching('contact', NULL);
 SELECT mkt.matching('pg_class', '{}');
 
+-- instants with fractions and zones of every form; words by the letters of a collation of one's own
+SELECT v.*, one('seen_at', 'EQ', format('{"value": "%s"}', v.value)) FROM (VALUES ('2025-12-10T11:59:59.999Z'), ('2026-03-10 11:00:00.000000z'), ('2026-03-10T12:00+0100'), ('2026-03-10t11:00:00.0'), ('2026-03-10T12:00+01')) AS v (value);
+ALTER TABLE contact ADD COLUMN nordic text COLLATE "nb-x-icu", ADD COLUMN posix text COLLATE "POSIX";
+UPDATE contact SET nordic = "Company name", posix = "Company name";
+SELECT column_name, one(column_name, 'CONTAINS_TOKEN', '{"value": "ørsted"}'), one(column_name, 'CONTAINS_TOKEN', '{"value": "rsted"}') FROM unnest(ARRAY['nordic', 'posix']) AS column_name;
+-- a type with operators of its own, which stand in another schema
+SET client_min_messages = warning;
+CREATE EXTENSION citext SCHEMA filters;
+RESET client_min_messages;
+ALTER TABLE contact ADD COLUMN handle citext;
+UPDATE contact SET handle = 'Ann' WHERE id = 1;
+SELECT one('handle', 'EQ', '{"value": "ANN"}');
+SELECT mkt.check_filter('contact', '{"filterGroups": [{"filters": [{"propertyName": "handle", "operator": "EQ", "value": "ANN"}]}]}');
+
 -- with the caller's rights, and under row-level security
 CREATE ROLE regress_filters;
 GRANT USAGE ON SCHEMA filters TO regress_filters;

@@ -111,5 +111,20 @@ CREATE TABLE first_half PARTITION OF parted FOR VALUES FROM (0) TO (10);
 SELECT mkt.attach('parted', account => 'p');
 SELECT mkt.check_filter('first_half', '{"filterGroups": [{"filters": [{"propertyName": "id", "operator": "HAS_PROPERTY"}]}]}');
 
+CREATE FUNCTION told(filter text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN third(filter);
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END $$;
+-- numbers and instants that are nearly what they should be
+SELECT value, check_third FROM (VALUES ('score', '"1."'), ('score', '"."'), ('score', '"1e"'), ('score', '"1e12345"'), ('seen_at', '"2026-02-01x12:00"'), ('seen_at', '"2026-02-01T12"'),
+	('seen_at', '"2026-02-01T12:00:7"'), ('seen_at', '"2026-02-01T12:00:07."'), ('seen_at', '"2026-02-01T12:00:07.1234567890"'), ('seen_at', '"2026-02-01T12:00Zulu"'), ('seen_at', 'true'), ('name', 'false'))
+	AS v (property, value), LATERAL told(format('{"propertyName": "%s", "operator": "EQ", "value": %s}', property, value)) AS check_third;
+-- a table of many columns shows the first ones
+SELECT format('CREATE TABLE wide (id integer PRIMARY KEY, %s)', string_agg('c' || i || ' integer', ', ' ORDER BY i)) FROM generate_series(1, 50) AS i \gexec
+SELECT mkt.attach('wide', account => 'w');
+SELECT mkt.check_filter('wide', '{"filterGroups": [{"filters": [{"propertyName": "c51", "operator": "EQ", "value": 1}]}]}');
+
 SET client_min_messages = warning;
 DROP SCHEMA refused CASCADE;

@@ -160,6 +160,25 @@ SELECT replace(command, format('undo(%s)', :batch), 'undo(n)') AS command, pg_te
     'SELECT mkt.record_activity(''trap'', ARRAY[''north''::secrets.region], ''form_submission'')',
     'UPDATE secrets.trap SET account = ''south''', format('SELECT mkt.undo(%s)', :batch), 'SELECT mkt.billable(''north'', mkt.now())']) AS command;
 RESET ROLE;
+
+-- So for a contact without an account, and in a table that belongs to one account as a whole.
+CREATE TABLE secrets.guest (id integer PRIMARY KEY, hidden boolean DEFAULT false);
+SELECT mkt.attach('secrets.guest', account => 'g');
+CREATE TABLE secrets.stray (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('secrets.stray', account_column => 'account');
+INSERT INTO secrets.guest (id, hidden, marketing_status) VALUES (1, false, 'marketing'), (2, true, 'marketing');
+INSERT INTO secrets.stray (id, account, marketing_status) VALUES (1, NULL, 'marketing'), (2, 'a', 'marketing');
+UPDATE secrets.stray SET account = NULL WHERE id = 2;
+GRANT SELECT ON secrets.guest, secrets.stray TO mkt_reader;
+CREATE POLICY seen ON secrets.guest TO mkt_reader USING (NOT hidden);
+CREATE POLICY seen ON secrets.stray TO mkt_reader USING (account IS NULL);
+ALTER TABLE secrets.guest ENABLE ROW LEVEL SECURITY;
+ALTER TABLE secrets.stray ENABLE ROW LEVEL SECURITY;
+SET ROLE mkt_reader;
+SELECT id, (SELECT string_agg(change, ', ') FROM mkt.history('secrets.guest', id)) AS guest, (SELECT string_agg(change, ', ') FROM mkt.history('secrets.stray', id)) AS stray,
+       mkt.status_at('secrets.guest', id), mkt.status_at('secrets.stray', id) FROM generate_series(1, 3) AS id;
+RESET ROLE;
+
 SET mktcontacts.clock = '2026-05-10 12:00+00';
 CALL mkt.run();
 SET client_min_messages = error;

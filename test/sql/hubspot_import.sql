@@ -114,6 +114,50 @@ SELECT inserted, not_loaded FROM mkt.import_hubspot('lead', E'Record ID,Email,Po
 SELECT line, reason, account FROM mkt.import_problem WHERE import = (SELECT max(import) FROM mkt.import);
 SELECT portal, record_id, email, marketing_status FROM lead ORDER BY 1;
 
+-- Rows that a trigger leaves out of an update are listed; so are more rows than are written at a time.
+SELECT rows, updated, unchanged, not_loaded FROM mkt.import_hubspot('person', E'Record ID,Lifecycle Stage\n1,skipped\n10,lead\n', account => '7', mapping => '{"record id": "id"}');
+SELECT line, reason FROM problems();
+SELECT rows, inserted, not_loaded FROM mkt.import_hubspot('contact', 'Record ID,Email' || repeat(E'\nx,', 1200) || E'\n1001,' || repeat(E'\ny,', 1200));
+SELECT count(*), min(line), max(line), min(reason), max(reason) FROM problems();
+SELECT string_agg(format(E'%s,Marketing contact\n', i), '' ORDER BY i) AS good, repeat(E'x,\n', 600) AS bad FROM generate_series(10001, 10600) AS i \gset
+SELECT inserted FROM mkt.import_hubspot('contact', E'Record ID,Marketing contact status\n' || :'good');
+SELECT inserted, unchanged, not_loaded, kept FROM mkt.import_hubspot('contact', E'Record ID,Marketing contact status\n' || :'bad' || replace(:'good', 'M', 'Non-m'));
+SELECT loaded, count(*), min(line), max(line), min(reason) FROM problems() GROUP BY loaded ORDER BY loaded;
+-- An account that is named where every row has its own, an account's column that is not wanted then, more columns than most have, and names with all that is around them.
+SELECT rows, inserted, cardinality(unmatched) AS unmatched, unmatched[1:2] AS first
+FROM mkt.import_hubspot('lead', E'\t Record ID ...!, Email ,Portal' || (SELECT string_agg(',c' || i, '') FROM generate_series(1, 70) AS i) || E'\n 2 , d@x.org ,b' || repeat(', --', 70) || E'\n -- , d@x.org ,b' || repeat(', ', 70), account => 'a');
+SELECT line, reason FROM problems();
+SELECT portal, record_id, email FROM lead ORDER BY 1, 2;
+-- Instants in every form that exports have, and in others.
+SELECT inserted, not_loaded FROM mkt.import_hubspot('contact', E'Record ID,Create Date\n1101,2026-01-01 10:00:00.25\n1102,2026-01-01 10:00:00.x\n1103,2026-01-01 10\n1104,2026-01-01T10:00:00\n1105,2026-01-01 10:00:00Z\n1106,2026/01/01\n1107, -- \n');
+SELECT line, reason FROM problems();
+SELECT record_id, create_date FROM contact WHERE record_id BETWEEN 1101 AND 1107 ORDER BY 1;
+UPDATE contact SET last_name = 'in spring' WHERE record_id = 1101;
+SELECT "Record ID", "Create Date" FROM mkt.export_hubspot('contact', mapping => '{"Create Date": "last_name"}') WHERE "Record ID" = '1101';
+-- A large object is read piece by piece, whatever stands where one ends: a comma, a quote, CR LF, the end of the file.
+CREATE FUNCTION piece(what text, filled_up integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    file oid;
+    head text := E'Record ID,First Name,Email\r\n2000,';
+    got record;
+BEGIN
+    file := lo_from_bytea(0, convert_to(head || '"' || repeat('x', filled_up - length(head) - 2) || what, 'UTF8'));
+    SELECT i.rows, i.inserted, i.updated, i.not_loaded INTO got FROM mkt.import_hubspot('contact', file) AS i;
+    PERFORM lo_unlink(file);
+    RETURN concat_ws(' ', got.rows, got.inserted, got.updated, got.not_loaded, (SELECT length(first_name) || ' ' || coalesce(email, 'none') FROM contact WHERE record_id = 2000),
+                     (SELECT string_agg(reason, ', ') FROM problems()));
+END $$;
+SELECT n - 1024 * 1024 AS at, piece(E'",a@x.org\r\n', n), piece(E'""",b@x.org\r\n2001,,', n), piece(E'"\r\n', n), piece(E'",a@x.org', n)
+FROM generate_series(1024 * 1024 - 12, 1024 * 1024 + 1) AS n;
+-- A quote that nobody closes ends with its line, and a line ends at 16 MB.
+SELECT lo_from_bytea(0, convert_to(E'Record ID,First Name,Email\n3000,"x\n' || string_agg(3000 + i || ',' || repeat('y', 1024 * 1024) || E',\n', ''), 'UTF8')) AS file FROM generate_series(1, 34) AS i \gset
+SELECT rows, inserted, not_loaded FROM mkt.import_hubspot('contact', :file);
+SELECT line, reason, length(content) FROM problems();
+SELECT lo_unlink(:file);
+SELECT lo_from_bytea(0, convert_to(E'Record ID,First Name,Email\n3000,"' || repeat('y', 34 * 1024 * 1024), 'UTF8')) AS file \gset
+SELECT mkt.import_hubspot('contact', :file);
+SELECT lo_unlink(:file);
+
 SELECT * FROM mkt.verify();
 DELETE FROM mkt.account WHERE account = 'hubspot oslo';
 SET client_min_messages = warning;

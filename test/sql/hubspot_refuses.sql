@@ -48,6 +48,16 @@ SELECT mkt.import_hubspot('slow', E'Record ID\nx\n1\n2\n3');
 SELECT count(*) FROM slow;
 SELECT count(*) FROM mkt.import WHERE contacts = 'slow'::regclass;
 
+-- What tells contacts apart is unique alone, or with the account, and nothing else.
+CREATE TABLE double (record_id int, email text, city text, UNIQUE (email, city), UNIQUE (record_id));
+CREATE INDEX ON double (email);
+SELECT mkt.attach('double', account => 'a', key_column => 'record_id');
+SELECT mkt.import_hubspot('double', E'Record ID,Email\n1,x', key_column => 'email');
+-- Headers in UTF-8.
+SELECT lo_from_bytea(0, convert_to('Record ID,F', 'UTF8') || '\xF8'::bytea) AS file \gset
+SELECT mkt.import_hubspot('contact', :file);
+SELECT lo_unlink(:file);
+
 -- Rights: those of the caller on the table, and no others; row-level security, too. Large objects are their owner's.
 CREATE ROLE mkt_mover;
 CREATE ROLE mkt_other;

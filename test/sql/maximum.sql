@@ -24,7 +24,9 @@ INSERT INTO contact SELECT i, 'r', 'marketing' FROM generate_series(3, 9) AS i;
 INSERT INTO contact (id, account) VALUES (3, 'r'), (4, 'r'), (5, 'r');
 UPDATE contact SET marketing_status = 'marketing' WHERE id = 3;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true WHERE id = 3;
+\set VERBOSITY default
 SELECT mkt.preview_set_marketing('contact', ARRAY[3, 4]);
+\set VERBOSITY terse
 SELECT mkt.set_marketing('contact', ARRAY[3, 4]);
 INSERT INTO contact VALUES (3, 'r') ON CONFLICT (id) DO UPDATE SET marketing_status = 'marketing';
 COPY contact (id, account, marketing_status) FROM stdin;
@@ -109,9 +111,20 @@ UPDATE parted SET id = id + 200, marketing_status = 'marketing' WHERE id < 100;
 SELECT id, account, marketing_status FROM parted ORDER BY id;
 SELECT account FROM mkt.limited_account ORDER BY account;
 
+-- What statements under a name have parked is counted with them; keys of several columns are found, too.
+CREATE TABLE member (account text, region text, id integer, PRIMARY KEY (region, id));
+SELECT mkt.attach('member', account_column => 'account');
+INSERT INTO mkt.account (account, maximum, at_maximum) VALUES ('m', 1, 'park');
+SET mktcontacts.batch = 'spring';
+INSERT INTO member VALUES ('m', 'eu', 1, 'marketing'), ('m', 'eu', 2, 'marketing'), ('m', 'us', 1, 'marketing');
+RESET mktcontacts.batch;
+SELECT changed, parked FROM mkt.batch WHERE label = 'spring';
+SELECT key, account FROM mkt.parked WHERE contacts = 'member'::regclass ORDER BY key;
+DELETE FROM mkt.batch_report WHERE label = 'spring';
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp');
+DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp', 'm');
 DROP SCHEMA maximum CASCADE;
 SELECT count(*) FROM mkt.parked_contact;
 SELECT count(*) FROM mkt.limited_account;

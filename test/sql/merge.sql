@@ -56,6 +56,27 @@ SELECT mkt.merge('member', '00000000-0000-0000-0000-000000000001', '00000000-000
 SELECT mkt.merge('member', '00000000-0000-0000-0000-000000000001'::uuid, '00000000-0000-0000-0000-000000000002'::uuid, account => '1');
 SELECT account, id, marketing_status FROM member ORDER BY account;
 
+-- a trigger that keeps the other contact, or fails, keeps both as they are; what is deleted afterwards is a deletion
+\set VERBOSITY default
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF OLD.was = 'fail' THEN
+		RAISE 'not this one';
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER keep BEFORE DELETE ON contact FOR EACH ROW EXECUTE FUNCTION keep();
+INSERT INTO mkt.account (account, count_deleted) VALUES ('k', true);
+INSERT INTO contact VALUES (2, 'k', NULL, 'non_marketing'), (3, 'k', 'keep', 'marketing'), (4, 'k', 'fail', 'marketing');
+SELECT mkt.merge('contact', 2, 3);
+\set VERBOSITY terse
+SELECT mkt.merge('contact', 2, 4);
+SELECT id, marketing_status FROM contact WHERE account = 'k' ORDER BY id;
+DROP TRIGGER keep ON contact;
+DELETE FROM contact WHERE id = 4;
+SELECT billable, deleted FROM mkt.usage WHERE account = 'k';
+DELETE FROM mkt.account;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA merging CASCADE;

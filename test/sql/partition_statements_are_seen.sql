@@ -56,6 +56,31 @@ SELECT changed, already, pending FROM mkt.batch WHERE action LIKE 'undo%';
 COMMIT;
 SELECT changed, already, pending FROM mkt.batch ORDER BY batch;
 
+-- What such statements have added on any level ends with the attachment, or with the table.
+CREATE TABLE beside (id integer PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE part_beside PARTITION OF beside DEFAULT;
+SELECT mkt.attach('beside', account => 'beside');
+BEGIN;
+INSERT INTO part_beside VALUES (1, 'marketing');
+INSERT INTO part_a VALUES ('a', 10, 'marketing');
+SAVEPOINT one;
+INSERT INTO part_a VALUES ('a', 11, 'marketing');
+SAVEPOINT two;
+INSERT INTO part_a VALUES ('a', 12, 'marketing');
+SELECT mkt.billable('a');
+SELECT mkt.detach('contact');
+SELECT mkt.billable('a'), mkt.billable('beside');
+ROLLBACK TO two;
+SELECT mkt.billable('a');
+RELEASE one;
+SELECT * FROM mkt.verify();
+INSERT INTO part_a VALUES ('a', 13, 'marketing');
+SET LOCAL client_min_messages = warning;
+DROP TABLE contact;
+SELECT account, billable FROM mkt.usage WHERE account = 'a';
+ROLLBACK;
+SELECT mkt.billable('a');
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA unseen CASCADE;

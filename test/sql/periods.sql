@@ -223,8 +223,11 @@ SELECT * FROM shown WHERE account IN ('pe none', 'pe a') AND starts_on >= '2026-
 SELECT * FROM wrong;
 
 SELECT * FROM mkt.verify();
+
 DELETE FROM mkt.account WHERE account LIKE 'pe %';
 CALL mkt.run();
+-- Who is not described any longer has periods, and none that is open.
+SELECT * FROM mkt.invoice('pe none');
 SELECT count(*) FROM mkt.open_period WHERE account LIKE 'pe %';
 RESET mktcontacts.clock;
 SET client_min_messages = warning;

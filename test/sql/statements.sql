@@ -126,6 +126,13 @@ UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update =
 WHERE account = 'b' AND add(id + 100) > 0;
 TABLE usage;
 
+-- A row whose marketing columns are all null but the last, as a client may write it.
+CREATE TABLE imported (id integer PRIMARY KEY);
+SELECT mkt.attach('imported', account => 'imported');
+INSERT INTO imported (id, marketing_status, marketing_until_next_update, marketing_source_name) VALUES (1, NULL, NULL, 'x');
+INSERT INTO imported (id, marketing_status, marketing_until_next_update, marketing_source_type, marketing_source_name) VALUES (2, NULL, NULL, 'form_submission', 'x'), (3, NULL, NULL, NULL, NULL);
+SELECT * FROM imported ORDER BY id;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA statements CASCADE;

@@ -204,6 +204,15 @@ ALTER ROLE mkt_app NOINHERIT;
 SELECT mkt.restrict_tool('named', 'marketing_email', 'mkt_app');
 SELECT mkt.restrict_tool('named', 'marketing_email', 'mkt_owner');
 
+-- Nor a superuser. Policies of others that look like ours are nobody's tool.
+SELECT mkt.restrict_tool('named', 'marketing_email', current_user);
+CREATE POLICY "mkt_tool_1" ON named AS RESTRICTIVE TO mkt_mailer USING (id > 0);
+CREATE POLICY "mkt_tool_2" ON named AS RESTRICTIVE TO mkt_mailer USING (make_timestamp(id, 1, 1, 0, 0, 0) IS NULL);
+CREATE POLICY "mkt_tool_3" ON named AS RESTRICTIVE TO mkt_mailer USING (pg_catalog.overlay('a', 'b', id, 1) IS NULL);
+SELECT mkt.restrict_tool('named', 'survey', 'mkt_mailer');
+SELECT mkt.unrestrict_tool('named', 'mkt_mailer');
+SELECT polname FROM pg_policy WHERE polrelid = 'named'::regclass AND polroles = ARRAY['mkt_mailer'::regrole::oid] ORDER BY polname;
+
 -- Through a partitioned table; who may read a partition itself goes around it, and that is said.
 CREATE TABLE parted (id integer PRIMARY KEY, bounced boolean) PARTITION BY RANGE (id);
 CREATE TABLE part PARTITION OF parted DEFAULT;

@@ -184,10 +184,13 @@ SELECT * FROM counts();
 COMMIT;
 CREATE TABLE many (id integer PRIMARY KEY, account integer);
 SELECT mkt.attach('many', account_column => 'account');
+INSERT INTO mkt.account (account, edition) VALUES ('60000', 'professional');
 INSERT INTO many (id, account, marketing_status) SELECT i, i, 'marketing' FROM generate_series(1, 120000) AS i;
 SELECT mkt.billable('1') + mkt.billable('60000') + mkt.billable('120000') AS three;
 UPDATE many SET marketing_status = 'non_marketing', account = account / 2;
 SELECT sum(billable) AS billable, count(*) AS accounts FROM mkt.usage WHERE account ~ '^\d+$' AND total > 0;
+SELECT tier FROM mkt.usage WHERE account = '60000';
+DELETE FROM mkt.account;
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;

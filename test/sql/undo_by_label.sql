@@ -33,6 +33,21 @@ UPDATE guest_a SET marketing_status = 'non_marketing' WHERE id = 4;
 SELECT undone, restored FROM mkt.undo('at once');
 COMMIT;
 
+-- An undo that fails leaves everything as it was, and what comes after it belongs to no batch.
+INSERT INTO guest_a (id, account, marketing_status) VALUES (71, 'a', 'marketing');
+SET mktcontacts.batch = 'autumn';
+UPDATE guest_a SET marketing_status = 'non_marketing' WHERE id = 71;
+RESET mktcontacts.batch;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+CREATE TRIGGER z_refuse BEFORE UPDATE ON guest_a FOR EACH ROW EXECUTE FUNCTION refuse();
+\set SHOW_CONTEXT never
+SELECT restored FROM mkt.undo('autumn');
+\set SHOW_CONTEXT errors
+DROP TRIGGER z_refuse ON guest_a;
+INSERT INTO guest_a (id, account, marketing_status) VALUES (72, 'a', 'marketing');
+SELECT change, batch IS NOT NULL AS batch FROM mkt.history('guest', 72, 'a');
+SELECT restored FROM mkt.undo('autumn');
+
 SELECT * FROM mkt.undo('no such');
 SELECT * FROM mkt.undo('at once', 'person');
 SELECT * FROM mkt.undo('at once', 'pg_class');

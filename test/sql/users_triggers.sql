@@ -125,6 +125,18 @@ CREATE RULE elsewhere AS ON DELETE TO contact WHERE OLD.id = 12 DO INSTEAD UPDAT
 DELETE FROM contact WHERE id IN (11, 12);
 SELECT * FROM counts();
 
+-- COPY, with a trigger behind ours; and into a table that has our constraint no longer.
+CREATE TRIGGER zz_copy BEFORE INSERT ON contact FOR EACH ROW WHEN (NEW.wish = 'nothing') EXECUTE FUNCTION keep();
+COPY contact (id, account, marketing_status) FROM stdin;
+21	a	marketing
+22	a	\N
+\.
+ALTER TABLE contact DROP CONSTRAINT mkt_state;
+INSERT INTO contact (id, account, marketing_status) VALUES (23, 'a', 'marketing');
+UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 21;
+SELECT id, marketing_status, marketing_until FROM contact WHERE id > 20 ORDER BY id;
+SELECT * FROM counts();
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA triggers CASCADE;

@@ -100,6 +100,13 @@ SELECT mkt.billable('w');
 CREATE INDEX ON mkt.drift_whole_count (account_name, lane) WITH (deduplicate_items = off);
 SELECT mkt.billable('w');
 
+-- Without it nothing is folded, and no contact is refused for it.
+DROP INDEX mkt.drift_whole_count_account_name_lane_idx;
+SELECT count_table FROM mkt.attachment WHERE contacts = 'whole'::regclass \gset
+UPDATE whole SET marketing_status = marketing_status;
+SELECT mkt.fold_counts(:'count_table') > 0 AS asked;
+CREATE INDEX ON mkt.drift_whole_count (account_name, lane) WITH (deduplicate_items = off);
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA drift CASCADE;

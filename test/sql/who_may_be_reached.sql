@@ -165,6 +165,11 @@ SELECT count(*), sum(id) FROM mkt.eligible(NULL::many, 'marketing_email') AS e J
 SELECT count(*) FROM mkt.eligible('many', 'marketing_email', '3');
 SELECT * FROM mkt.eligibility('many', 'marketing_email', keys => ARRAY(SELECT i FROM generate_series(1, 60000) AS i));
 RESET work_mem;
+
+-- the tool may differ from row to row
+SELECT tool, mkt.refusal(tool, false, true, false), mkt.refusal(tool, true, true, false)
+FROM unnest(ARRAY['marketing_email', 'one_to_one_email', 'ads_audience', 'ads_audience']) AS tool;
+
 SELECT * FROM mkt.verify();
 
 SET client_min_messages = warning;

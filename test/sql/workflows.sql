@@ -246,6 +246,14 @@ SELECT mkt.switch_on_workflow(workflow, true) FROM mkt.workflow WHERE name = 'al
 CALL mkt.run();
 SELECT contacts, account, changed, waiting FROM mkt.workflow_usage WHERE name = 'all' ORDER BY contacts::text, account;
 SELECT account, id, marketing_status FROM by_account ORDER BY 1, 2;
+
+-- a condition may take any time, if one wants it so
+SET mktcontacts.workflow_timeout = 0;
+INSERT INTO by_account VALUES ('wa', 9);
+CALL mkt.run();
+RESET mktcontacts.workflow_timeout;
+SELECT marketing_status FROM by_account WHERE id = 9;
+
 -- a detached table's workflow fails until it is dropped or the table attached again
 SELECT mkt.detach('whole');
 CALL mkt.run();
