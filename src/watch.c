@@ -142,6 +142,7 @@ static MemoryContext watch_context = NULL;
 static watch_hash * watch = NULL;
 static Oid	tier_relid = InvalidOid;	/* whose invalidation ends the cache */
 static bool stale = true;
+static bool filled = false;		/* it was begun without an error */
 static bool any = false;		/* some account is watched */
 static Touched *touched = NULL;
 
@@ -187,7 +188,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	Watched    *watched;
 	bool		added;
 
-	if (stale)
+	if (stale || !filled)
 		start_cache();
 	if (!any || isnull)
 		return;
@@ -217,6 +218,10 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		watched->touched->removed++;
 }
 
+/*
+ * An invalidation that arrives while this reads makes it stale again; an error
+ * leaves it unfilled.
+ */
 static void
 start_cache(void)
 {
@@ -226,12 +231,14 @@ start_cache(void)
 	if (watch_context == NULL)
 		watch_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts watched accounts",
 											  ALLOCSET_DEFAULT_SIZES);
+	filled = false;
 	MemoryContextReset(watch_context);
 	watch = watch_create(watch_context, 16, NULL);
 	tier_relid = RelationGetRelid(rel);
 	stale = false;
 	scan = systable_beginscan(rel, mkt_relation("account_tier_pkey"), true, NULL, 0, NULL);
 	any = HeapTupleIsValid(systable_getnext(scan));
+	filled = true;
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
@@ -311,6 +318,7 @@ look_at_touched(bool notify)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		/* an account may have been touched in several tables */
 		if (i + 1 < n && strcmp(accounts[i]->account, accounts[i + 1]->account) == 0)
 		{
@@ -491,7 +499,10 @@ set_tiers(TriggerData *trigger)
 		return;
 	qsort(changed, n, sizeof(Changed), compare_changed);
 	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		lock_account(changed[i].account);
+	}
 	CommandCounterIncrement();	/* what the statement wrote is read below */
 	rename_rows(changed, n);
 	for (int i = 0; i < n; i++)
@@ -519,6 +530,7 @@ changed_accounts(TriggerData *trigger, int *n)
 		if (trigger->tg_oldtable &&
 			!tuplestore_gettupleslot(trigger->tg_oldtable, true, false, before))
 			elog(ERROR, "could not read accounts as they were");
+		CHECK_FOR_INTERRUPTS();
 		if (*n == room)
 		{
 			room *= 2;
@@ -668,6 +680,7 @@ start(const Changed *changed, int n)
 
 		if (!changed[i].restarts)
 			continue;
+		CHECK_FOR_INTERRUPTS();
 		mkt_count_now(changed[i].account, mkt_now(), &billable, &total, NULL);
 		accounts[count] = CStringGetTextDatum(changed[i].account);
 		counts[count] = Int64GetDatum(billable);
