@@ -3,6 +3,7 @@
 #   make, make install, make installcheck     as for every PostgreSQL extension
 #   make test        all tests on a server of their own; needs nothing but git and make beforehand
 #   make test-matrix all tests on PostgreSQL 15, 17 and 18, in a Debian of their own; MATRIX=folder keeps that
+#   make test-sanitized  all tests under sanitizers, on a PostgreSQL with assertions; SANITIZED=folder keeps that
 #   make soak        random statements for hours; SOAK_STATEMENTS says how many
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
 #   make bench       the measurements of test/bench
@@ -47,7 +48,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test test-matrix soak demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix test-sanitized soak demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -56,13 +57,16 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test test-matrix soak demo bench indent indent-check cppcheck
+.PHONY: test test-matrix test-sanitized soak demo bench indent indent-check cppcheck
 
 test demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
 
 test-matrix soak:
 	test/$(@:test-%=%)
+
+test-sanitized:
+	test/sanitized/run
 
 SOURCES = $(sort $(wildcard src/*.[ch]))
 
