@@ -3,6 +3,7 @@
 #   make, make install, make installcheck     as for every PostgreSQL extension
 #   make test        all tests on a server of their own; needs nothing but git and make beforehand
 #   make test-matrix all tests on PostgreSQL 15, 17 and 18, in a Debian of their own; MATRIX=folder keeps that
+#   make test-sanitized  all tests under sanitizers, on a PostgreSQL with assertions; SANITIZED=folder keeps that
 #   make soak        random statements for hours; SOAK_STATEMENTS says how many
 #   make crash       a server that dies again and again under writers; CRASHES says how often
 #   make coverage    what the tests reach of src/, by lcov, as pages in coverage/; COVERAGE=folder names another
@@ -50,7 +51,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test test-matrix soak coverage mutate crash demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix test-sanitized soak coverage mutate crash demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -59,13 +60,16 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test test-matrix soak coverage mutate crash demo bench indent indent-check cppcheck
+.PHONY: test test-matrix test-sanitized soak coverage mutate crash demo bench indent indent-check cppcheck
 
 test mutate demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
 
 test-matrix soak coverage crash:
 	test/$(@:test-%=%)
+
+test-sanitized:
+	test/sanitized/run
 
 SOURCES = $(sort $(wildcard src/*.[ch]))
 

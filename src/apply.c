@@ -298,6 +298,7 @@ find_due(Job *job)
 		int64		rows = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
 		Datum		all_rows = SPI_getbinval(row, desc, 4, &isnull);
 
+		CHECK_FOR_INTERRUPTS();
 		due->account[i] = due->isnull[i] ? (Datum) 0 :
 			datumCopy(account, att->attbyval, att->attlen);
 		due->name[i] = due->isnull[i] ? (Datum) 0 : datumCopy(name, false, -1);

@@ -101,7 +101,7 @@ static void note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 					  TimestampTz effective_at);
 static bool joins_last(const MktAttachment *attachment, const Note *note);
 static bool is_idle(const Note *note);
-static Note *add_note(void);
+static Note *next_note(void);
 static Datum copy(Datum value, bool isnull, bool by_value, int16 len);
 static const MktStatements *under_label(void);
 static void copy_source(MktSource *source, const MktSource *like);
@@ -195,7 +195,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	if (nnotes >= MAX_NOTES &&
 		!(was == MKT_ABSENT && leaves_partition(&notes[nnotes - 1].change)))
 		write_notes();
-	note = add_note();
+	note = next_note();
 	before = MemoryContextSwitchTo(context);
 
 	note->change = *change;
@@ -227,6 +227,7 @@ note_part(const MktAttachment *attachment, TupleTableSlot *contact,
 	note->level = GetCurrentTransactionNestLevel();
 	note->written = 0;
 	MemoryContextSwitchTo(before);
+	nnotes++;
 	if (is_partition && joins_last(attachment, note))
 		nnotes--;
 }
@@ -271,26 +272,29 @@ joins_last(const MktAttachment *attachment, const Note *note)
 	return true;
 }
 
+/* The caller counts it when it is whole: an error until then leaves nothing behind. */
 static Note *
-add_note(void)
+next_note(void)
 {
 	static int	room = 0;
 
 	if (context == NULL)
 	{
-		context = AllocSetContextCreate(TopTransactionContext, "mktcontacts changes",
-										ALLOCSET_DEFAULT_SIZES);
+		MemoryContext new = AllocSetContextCreate(TopTransactionContext, "mktcontacts changes",
+												  ALLOCSET_DEFAULT_SIZES);
+
+		notes = MemoryContextAlloc(TopTransactionContext, FEW_NOTES * sizeof(Note));
 		room = FEW_NOTES;
-		notes = MemoryContextAlloc(TopTransactionContext, room * sizeof(Note));
 		nnotes = 0;
 		last_made_by = NULL;
+		context = new;
 	}
 	if (nnotes == room)
 	{
+		notes = repalloc_huge(notes, 2 * room * sizeof(Note));
 		room *= 2;
-		notes = repalloc_huge(notes, room * sizeof(Note));
 	}
-	return &notes[nnotes++];
+	return &notes[nnotes];
 }
 
 static Datum
@@ -305,7 +309,7 @@ copy_source(MktSource *source, const MktSource *like)
 {
 	static Datum last;
 
-	if (nnotes == 1)
+	if (nnotes == 0)
 		last = (Datum) 0;
 	if (!like->type_null)
 	{
@@ -560,7 +564,12 @@ end_of_transaction(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			mkt_change_post();
+			if (nnotes > 0)
+			{
+				PushActiveSnapshot(GetTransactionSnapshot());	/* who writes has one */
+				write_notes();
+				PopActiveSnapshot();
+			}
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -586,7 +595,7 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 		return;
 	switch (event)
 	{
-		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+		case SUBXACT_EVENT_COMMIT_SUB:
 			for (int i = 0; i < nnotes; i++)
 			{
 				notes[i].level = Min(notes[i].level, level - 1);
@@ -602,7 +611,7 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					notes[i].written = 0;
 			break;
 		case SUBXACT_EVENT_START_SUB:
-		case SUBXACT_EVENT_COMMIT_SUB:
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;
 	}
 }

@@ -28,6 +28,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -444,6 +445,7 @@ check_protocol(FunctionCallInfo fcinfo, const char *function, bool right)
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.%s() works only in the trigger that mkt.attach() creates",
 					   function));
+	CHECK_FOR_INTERRUPTS();		/* who fires AFTER triggers does not */
 	return (TriggerData *) fcinfo->context;
 }
 

@@ -239,6 +239,9 @@ static void count_in(Oid count_table, Datum account_name, TimestampTz now,
 					 Snapshot snapshot, bool own, Counted * counted);
 static void count_one(const Move *move, TimestampTz now, bool own, Counted * counted);
 static bool is_own(TupleTableSlot *slot);
+static bool has_frame_below(const Frame *frame);
+static void make_room(Frame *parent, Frame *frame);
+static void leave_to_parent(Frame *frame);
 
 PG_FUNCTION_INFO_V1(mkt_billable);
 PG_FUNCTION_INFO_V1(mkt_billable_as_known);
@@ -726,21 +729,20 @@ current_frame(void)
 static void
 add(Frame *frame, const SumKey *key, int64 n)
 {
-	Sum		   *sum;
-	bool		found;
+	Sum		   *sum = sums_lookup(frame->sums, *key);
+	SumKey		copy = *key;
 
-	sum = sums_insert(frame->sums, *key, &found);
-	if (!found)
+	if (sum == NULL)
 	{
-		sum->n = 0;
 		if (!key->account.isnull && !key->account.by_value)
 		{
 			MemoryContext before = MemoryContextSwitchTo(frame->context);
 
-			sum->key.account.account = datumCopy(key->account.account, false,
-												 key->account.len);
+			copy.account.account = datumCopy(key->account.account, false, key->account.len);
 			MemoryContextSwitchTo(before);
 		}
+		sum = sums_insert(frame->sums, copy, &(bool) {false});
+		sum->n = 0;
 	}
 	sum->n += n;
 }
@@ -780,6 +782,7 @@ post(Frame *frame, bool fold)
 	sums_start_iterate(frame->sums, &it);
 	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0)
 			continue;
 		if (writer.counts == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
@@ -1253,6 +1256,7 @@ mkt_count_keep_all(const MktAttachment *attachment, SPITupleTable *rows,
 		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
 		TimestampTz until = DatumGetTimestampTz(heap_getattr(row, 2, rows->tupdesc, &null));
 
+		CHECK_FOR_INTERRUPTS();
 		if (TIMESTAMP_IS_NOEND(until))
 			until = mkt_account_next_update(attachment, account, isnull);
 		move_account(attachment, account, isnull, true, MKT_ABSENT, until,
@@ -1285,6 +1289,7 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 			DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null))
 		};
 
+		CHECK_FOR_INTERRUPTS();
 		write_row(&writer, name, isnull, &correction, account);
 	}
 	close_writer(&writer);
@@ -1319,6 +1324,7 @@ post_outer(Writer *writer, Frame *frame, Frame *here)
 	sums_start_iterate(frame->sums, &it);
 	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0 || sum->key.account.count_table != RelationGetRelid(writer->rel))
 			continue;
 		write_sum(writer, sum, false);
@@ -1356,7 +1362,7 @@ mkt_count_forget(Oid count_table)
 	}
 }
 
-/* Folds these accounts in a table of counts. */
+/* Folds these accounts in a table of counts; also after a procedure's commit. */
 void
 mkt_count_fold(Oid count_table, int naccounts, const Datum *name, const bool *isnull,
 			   const Datum *account)
@@ -1365,12 +1371,14 @@ mkt_count_fold(Oid count_table, int naccounts, const Datum *name, const bool *is
 
 	if (!open_writer(&writer, count_table))
 		return;					/* LCOV_EXCL_LINE: dropped since it was read */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < naccounts; i++)
 	{
 		fold_account(&writer, name[i], isnull[i], account[i]);
 		CHECK_FOR_INTERRUPTS();
 	}
 	close_writer(&writer);
+	PopActiveSnapshot();
 }
 
 /*
@@ -1438,7 +1446,11 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			if (top_frame)
+			{
+				PushActiveSnapshot(GetTransactionSnapshot());	/* who writes has one */
 				post(top_frame, false);
+				PopActiveSnapshot();
+			}
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -1453,31 +1465,61 @@ end_of_transaction(XactEvent event, void *arg)
 	}
 }
 
+/*
+ * A subtransaction may fail up to its very commit.  So its parent makes room
+ * before, which may fail, and gets the sums in it, which cannot.
+ */
 static void
 end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					  SubTransactionId parent, void *arg)
 {
 	int			level = GetCurrentTransactionNestLevel();
 	Frame	   *frame = top_frame;
-	sums_iterator it;
-	Sum		   *sum;
 
 	if (frame == NULL || frame->level < level)
 		return;
-	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB &&
-		(frame->parent == NULL || frame->parent->level < level - 1))
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB && has_frame_below(frame))
+		make_room(frame->parent, frame);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB && has_frame_below(frame))
+		leave_to_parent(frame);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 		frame->level = level - 1;
-	else if (event == SUBXACT_EVENT_PRE_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB)
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
-		{
-			sums_start_iterate(frame->sums, &it);
-			while ((sum = sums_iterate(frame->sums, &it)) != NULL)
-				add(frame->parent, &sum->key, sum->n);
-		}
 		top_frame = frame->parent;
 		MemoryContextDelete(frame->context);
 	}
+}
+
+/* Whether the level that its own commits into has a frame already. */
+static bool
+has_frame_below(const Frame *frame)
+{
+	return frame->parent && frame->parent->level == frame->level - 1;
+}
+
+static void
+make_room(Frame *parent, Frame *frame)
+{
+	sums_iterator it;
+	Sum		   *sum;
+
+	sums_start_iterate(frame->sums, &it);
+	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+		add(parent, &sum->key, 0);
+}
+
+static void
+leave_to_parent(Frame *frame)
+{
+	sums_iterator it;
+	Sum		   *sum;
+
+	sums_start_iterate(frame->sums, &it);
+	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
+		sums_lookup(frame->parent->sums, sum->key)->n += sum->n;
+	top_frame = frame->parent;
+	MemoryContextDelete(frame->context);
 }
 
 void

@@ -2,7 +2,7 @@
  * csv.c
  *	  Comma-separated values as RFC 4180 has them: one record of a buffer.
  *
- * Pure: bytes in, fields out.  The caller owns the buffer, which may end in the
+ * Pure but for a cancel: bytes in, fields out.  The caller owns the buffer, which may end in the
  * middle of a record; then he is told that more is needed, and calls again with
  * the same record and more behind it.
  *
@@ -11,6 +11,11 @@
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
+
+#include "miscadmin.h"
+
+/* A field can be very long; a cancel is looked for after so many bytes. */
+#define heed_cancel(at) do { if (((at) & 0xFFFF) == 0) CHECK_FOR_INTERRUPTS(); } while (0)
 
 static MktCsvResult read_quoted(const char *data, size_t len, bool at_end,
 								size_t * at, MktCsvRecord *record);
@@ -86,6 +91,7 @@ mkt_csv_first_line(const char *data, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 	{
+		heed_cancel(i);
 		if (data[i] == '\n')
 			return i + 1;
 		if (data[i] == '\r')
@@ -104,6 +110,7 @@ read_quoted(const char *data, size_t len, bool at_end, size_t * at,
 
 	for (;; i++)
 	{
+		heed_cancel(i);
 		if (i == len)
 			return at_end ? give_up(data, len, record, "a quoted field has no end") :
 				MKT_CSV_MORE;
@@ -133,7 +140,10 @@ read_plain(const char *data, size_t len, size_t * at, MktCsvRecord *record)
 	size_t		start = *at;
 
 	while (*at < len && data[*at] != ',' && data[*at] != '\r' && data[*at] != '\n')
+	{
+		heed_cancel(*at);
 		(*at)++;
+	}
 	appendBinaryStringInfo(&record->text, data + start, *at - start);
 }
 

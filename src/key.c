@@ -127,9 +127,14 @@ mkt_key_convert(Datum value, Oid from, Oid to)
 {
 	Oid			input;
 	Oid			parameter;
+	char	   *written;
+	Datum		converted;
 
 	getTypeInputInfo(to, &input, &parameter);
-	return OidInputFunctionCall(input, mkt_account_text(from, value), parameter, -1);
+	written = mkt_account_text(from, value);
+	converted = OidInputFunctionCall(input, written, parameter, -1);
+	pfree(written);
+	return converted;
 }
 
 /* The keys as an array of the key column's type. */
@@ -151,6 +156,7 @@ mkt_key_convert_array(ArrayType *keys, Oid type)
 	deconstruct_array(keys, from, len, by_value, align, &values, &nulls, &dims[0]);
 	for (int i = 0; i < dims[0]; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!nulls[i])
 			values[i] = mkt_key_convert(values[i], from, type);
 	}

@@ -102,6 +102,7 @@ static MemoryContext limits_context = NULL;
 static limits_hash * limits = NULL;
 static Oid	account_relid = InvalidOid; /* whose invalidation ends the cache */
 static bool stale = true;
+static bool filled = false;		/* it was begun without an error */
 static bool any = false;		/* some account has a limit */
 static bool any_counts_deleted = false;
 static bool counted = false;	/* some account's counts are known */
@@ -128,7 +129,7 @@ PG_FUNCTION_INFO_V1(mkt_find_parked);
 bool
 mkt_limit_any(void)
 {
-	if (stale)
+	if (stale || !filled)
 		look_for_any();
 	return any;
 }
@@ -195,7 +196,7 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 bool
 mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account, bool isnull)
 {
-	if (stale)
+	if (stale || !filled)
 		look_for_any();
 	return any_counts_deleted && !isnull && limit_of(attachment, account, isnull)->counts_deleted;
 }
@@ -265,6 +266,10 @@ mkt_limit_post(void)
 		limit->counted = false;
 }
 
+/*
+ * An invalidation that arrives while this reads makes it stale again; an error
+ * leaves it unfilled.
+ */
 static void
 look_for_any(void)
 {
@@ -273,7 +278,7 @@ look_for_any(void)
 	if (limits_context == NULL)
 		limits_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts limits",
 											   ALLOCSET_DEFAULT_SIZES);
-	limits = NULL;
+	filled = false;
 	counted = false;
 	MemoryContextReset(limits_context);
 	limits = limits_create(limits_context, 16, NULL);
@@ -281,6 +286,7 @@ look_for_any(void)
 	stale = false;
 	any = has_entry(rel, "account_limited");
 	any_counts_deleted = has_entry(rel, "account_counts_deleted");
+	filled = true;
 	table_close(rel, AccessShareLock);
 }
 
@@ -313,11 +319,12 @@ limit_of(const MktAttachment *attachment, Datum account, bool isnull)
 		return limit;
 	if (limits->members >= MAX_CACHED)
 		look_for_any();
+	new.account = mkt_account_text(attachment->account_type, account);
+	read_limit(&new);
 	before = MemoryContextSwitchTo(limits_context);
 	key.account = datumCopy(account, key.by_value, key.len);
-	new.account = mkt_account_text(attachment->account_type, account);
+	new.account = pstrdup(new.account);
 	MemoryContextSwitchTo(before);
-	read_limit(&new);
 	limit = limits_insert(limits, key, &(bool) {false});
 	new.key = limit->key;
 	new.status = limit->status;

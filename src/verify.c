@@ -203,6 +203,7 @@ return_rows(ReturnSetInfo *result, Oid contacts)
 		Datum		values[5];
 		bool		nulls[5];
 
+		CHECK_FOR_INTERRUPTS();
 		mkt_verify_difference(contacts, SPI_tuptable, i, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -155,6 +155,7 @@ static watch_hash * watch = NULL;
 static Oid	tier_relid = InvalidOid;	/* whose invalidation ends the cache */
 static bool stale = true;
 static uint64 generation = 0;	/* how often it became stale */
+static bool filled = false;		/* it was begun without an error */
 static bool any = false;		/* some account is watched */
 static Touched *touched = NULL;
 
@@ -207,7 +208,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	Watched    *watched;
 	bool		added;
 
-	if (stale)
+	if (stale || !filled)
 		start_cache();
 	if (!any || isnull)
 		return;
@@ -239,6 +240,10 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		watched->touched->removed++;
 }
 
+/*
+ * An invalidation that arrives while this reads makes it stale again; an error
+ * leaves it unfilled.
+ */
 static void
 start_cache(void)
 {
@@ -248,12 +253,14 @@ start_cache(void)
 	if (watch_context == NULL)
 		watch_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts watched accounts",
 											  ALLOCSET_DEFAULT_SIZES);
+	filled = false;
 	MemoryContextReset(watch_context);
 	watch = watch_create(watch_context, 16, NULL);
 	tier_relid = RelationGetRelid(rel);
 	stale = false;
 	scan = systable_beginscan(rel, mkt_relation("account_tier_pkey"), true, NULL, 0, NULL);
 	any = HeapTupleIsValid(systable_getnext(scan));
+	filled = true;
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
@@ -336,6 +343,7 @@ look_at_touched(bool notify)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		/* an account may have been touched in several tables */
 		if (i + 1 < n && strcmp(accounts[i]->account, accounts[i + 1]->account) == 0)
 		{
@@ -614,7 +622,10 @@ set_tiers(TriggerData *trigger)
 		return;
 	qsort(changed, n, sizeof(Changed), compare_changed);
 	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		lock_account(changed[i].account);
+	}
 	CommandCounterIncrement();	/* what the statement wrote is read below */
 	rename_rows(changed, n);
 	for (int i = 0; i < n; i++)
@@ -642,6 +653,7 @@ changed_accounts(TriggerData *trigger, int *n)
 		if (trigger->tg_oldtable &&
 			!tuplestore_gettupleslot(trigger->tg_oldtable, true, false, before))
 			elog(ERROR, "could not read accounts as they were");
+		CHECK_FOR_INTERRUPTS();
 		if (*n == room)
 		{
 			room *= 2;
@@ -791,6 +803,7 @@ start(const Changed *changed, int n)
 
 		if (!changed[i].restarts)
 			continue;
+		CHECK_FOR_INTERRUPTS();
 		mkt_count_now(changed[i].account, mkt_now(), &billable, &total, NULL);
 		accounts[count] = CStringGetTextDatum(changed[i].account);
 		counts[count] = Int64GetDatum(billable);
