@@ -3,18 +3,29 @@ import math
 import statistics
 
 WIDTH = 800
-COLORS = ["#0b6a8f", "#c2571a", "#6b7280", "#8b5fbf", "#2e8b57"]
+COLORS = [("#0b6a8f", "#4fb3d9"), ("#c2571a", "#f0883e"), ("#6b7280", "#9aa4b2"), ("#8b5fbf", "#b794f4"), ("#2e8b57", "#56d364")]
 SHAPES = ["M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z", "M0 -6L6 0L0 6L-6 0Z", "M-4.5 -4.5H4.5V4.5H-4.5Z", "M0 -6L5.5 4.5H-5.5Z",
           "M-5.5 -4.5H5.5L0 6Z"]
-STYLE = """<style>
-svg { background: #fff; font: 12px system-ui, Helvetica, Arial, sans-serif; }
-text { fill: #333; } .head { font-size: 17px; font-weight: bold; } .title { font-size: 13px; font-weight: bold; }
-.grid { stroke: #ddd; } .axis { stroke: #555; } .bar { stroke: #b3261e; stroke-width: 2; } .one { stroke: #555; stroke-dasharray: 2 3; }
-@media (prefers-color-scheme: dark) {
-svg { background: #161b22; } text { fill: #d0d7de; } .grid { stroke: #30363d; } .axis, .one { stroke: #8b949e; } .bar { stroke: #ff7b72; }
-.c0 { filter: brightness(1.7); } .c1, .c2, .c3, .c4 { filter: brightness(1.35); }
-}
-</style>"""
+LIGHT, DARK = ("\n".join(f".c{number} {{ color: {color[mode]}; }}" for number, color in enumerate(COLORS)) for mode in (0, 1))
+STYLE = f"""<style>
+text {{ font: 12px system-ui, Helvetica, Arial, sans-serif; fill: #333; }}
+text.head {{ font-size: 17px; font-weight: bold; }}
+text.title {{ font-size: 13px; font-weight: bold; }}
+.paper {{ fill: #fff; }}
+.grid {{ stroke: #ddd; }}
+.axis {{ stroke: #555; }}
+.bar {{ stroke: #b3261e; stroke-width: 2; }}
+{LIGHT}
+@media (prefers-color-scheme: dark) {{
+text {{ fill: #d0d7de; }}
+.paper {{ fill: #161b22; }}
+.grid {{ stroke: #30363d; }}
+.axis {{ stroke: #8b949e; }}
+.bar {{ stroke: #ff7b72; }}
+{DARK}
+}}
+</style>
+<rect class="paper" width="100%" height="100%"/>"""
 
 
 def document(height, title, parts):
@@ -37,53 +48,68 @@ def line(x1, y1, x2, y2, of_class):
 
 def mark(x, y, variant):
     number = variant % len(COLORS)
-    return (f'<path transform="translate({x:.1f} {y:.1f})" d="{SHAPES[number]}" fill="{COLORS[number]}" '
+    return (f'<path transform="translate({x:.1f} {y:.1f})" d="{SHAPES[number]}" fill="currentColor" '
             f'class="c{number}"/>')
 
 
 def legend(x, y, variants):
-    parts = []
+    parts, start = [], x
     for number, label in enumerate(variants):
+        width = 32 + 6.4 * len(label)
+        if x + width > start + WIDTH - 40:
+            x, y = start, y + 20
         parts += [mark(x, y - 4, number), text(x + 11, y, label)]
-        x += 32 + 6.6 * len(label)
+        x += width
     return parts
 
 
 def ratios(title, subtitle, figures):
-    """Every work's ratios to its base, more is slower: the median, a line from the least to the most, and the bar."""
-    units = {figure.work: figure.unit for figure in figures if figure.is_base}
-    shown = [figure for figure in figures if figure.unit.startswith("×") and figure.work in units]
+    """Every work's ratios to the same without the extension, more is slower: the median, a line from the least to the
+    most, and the bar."""
+    base = {figure.work: figure for figure in figures if figure.is_base and not figure.variant.startswith("mktcontacts")}
+    shown = [figure for figure in figures if figure.unit.startswith("×") and figure.work in base
+             and figure.unit == "× " + base[figure.work].variant
+             and (figure.bar or base[figure.work].variant == "bare table")]
     if not shown:
         return None
     works = list(dict.fromkeys(figure.work for figure in shown))
-    variants = list(dict.fromkeys(figure.variant for figure in shown))
-    left, top, row = 330, 118, 27
-    height = top + row * len(works) + 46
-    low, high = 0.5, max(2, *(max(slowness(figure, units)) for figure in shown))
+    variants = sorted(dict.fromkeys(map(name, shown)), key=lambda variant: not variant.startswith("mktcontacts"))
+    left, top, row = 400, 128, 27
+    bottom = top + row * len(works)
+    low, high = 0.5, 1.1 * max(2, *(max(slowness(figure, base)) for figure in shown))
 
     def place(value):
-        return left + (WIDTH - left - 40) * math.log(max(value, low) / low) / math.log(high * 1.1 / low)
+        return left + (WIDTH - left - 40) * math.log(max(value, low) / low) / math.log(high / low)
 
-    parts = [text(20, 52, subtitle), *legend(26, 82, variants)]
+    parts = [text(20, 52, subtitle), *legend(26, 82, variants),
+             line(WIDTH - 60, 21, WIDTH - 60, 35, "bar"), text(WIDTH - 52, 32, "bar")]
     for tick in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500):
-        if low <= tick <= high * 1.1:
-            parts += [line(place(tick), top - 8, place(tick), height - 46, "axis" if tick == 1 else "grid"),
-                      text(place(tick), height - 30, f"{tick:g} ×", anchor="middle")]
+        if tick <= high:
+            parts += [line(place(tick), top - 8, place(tick), bottom, "axis" if tick == 1 else "grid"),
+                      text(place(tick), bottom + 18, f"{tick:g}" + (" ×" if high < 20 else ""), anchor="middle")]
     for number, work in enumerate(works):
         y = top + row * number + row / 2
+        of_work = [figure for figure in shown if figure.work == work]
         parts.append(text(left - 14, y + 4, work, anchor="end"))
-        for figure in (figure for figure in shown if figure.work == work):
-            values, variant = slowness(figure, units), variants.index(figure.variant)
-            parts += [f'<path d="M{place(min(values)):.1f} {y:.1f}H{place(max(values)):.1f}" class="c{variant}" '
-                      f'stroke="{COLORS[variant]}" stroke-width="2"/>', mark(place(statistics.median(values)), y, variant)]
-            if figure.bar:
-                limit = 1 / figure.bar.limit if figure.bar.at_least else figure.bar.limit
-                parts.append(line(place(limit), y - 10, place(limit), y + 10, "bar"))
-    return document(height, title, parts)
+        parts += [line(place(limit), y - 10, place(limit), y + 10, "bar") for limit in map(slowest_allowed, of_work) if limit]
+        for figure in reversed(of_work):
+            values, variant = slowness(figure, base), variants.index(name(figure))
+            parts += [f'<path d="M{place(min(values)):.1f} {y:.1f}H{place(max(values)):.1f}" '
+                      f'class="c{variant % len(COLORS)}" stroke="currentColor" stroke-width="2"/>',
+                      mark(place(statistics.median(values)), y, variant)]
+    return document(bottom + 34, title, parts)
 
 
-def slowness(figure, units):
-    return [1 / value for value in figure.values] if units[figure.work] == "tps" else figure.values
+def name(figure):
+    return figure.variant if figure.unit == "× bare table" else "mktcontacts"
+
+
+def slowness(figure, base):
+    return [1 / value for value in figure.values] if base[figure.work].unit == "tps" else figure.values
+
+
+def slowest_allowed(figure):
+    return figure.bar and (1 / figure.bar.limit if figure.bar.at_least else figure.bar.limit)
 
 
 def panels(title, subtitle, figures):
@@ -93,7 +119,7 @@ def panels(title, subtitle, figures):
         return None
     works = list(dict.fromkeys((figure.work, figure.axis) for figure in figures))
     variants = list(dict.fromkeys(figure.variant for figure in figures))
-    columns, top, height = 2, 70, 250
+    columns, top, height = 2, 70, 215
     parts = [text(20, 52, subtitle)]
     for number, (work, axis) in enumerate(works):
         of_work = [figure for figure in figures if (figure.work, figure.axis) == (work, axis)]
@@ -129,7 +155,7 @@ def panel(x, y, width, height, title, figures):
         points = [(place(figure.x), bottom - (bottom - top) * figure.median() / (ticks * y_step))
                   for figure in figures if figure.variant == variant]
         parts.append(f'<path d="M{"L".join(f"{px:.1f} {py:.1f}" for px, py in points)}" fill="none" class="c{number}" '
-                     f'stroke="{COLORS[number % len(COLORS)]}" stroke-width="2"/>')
+                     f'stroke="currentColor" stroke-width="2"/>')
         parts += [mark(px, py, number) for px, py in points if not many]
     return parts
 
