@@ -5,6 +5,7 @@
 import csv
 import os
 import re
+import textwrap
 from collections import defaultdict
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -25,7 +26,8 @@ def read(name):
 
 
 def table(headings, rows):
-    lines = [headings, ["---"] + ["---:"] * (len(headings) - 1), *rows]
+    """Columns with a heading hold numbers."""
+    lines = [headings, ["---", *("---:" if heading else "---" for heading in headings[1:])], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -77,18 +79,17 @@ def billion(works):
     size = {name: many["size", name] for name in ("bare table", "contacts", "history", "counts")}
     history, read, write = SIDES[1], ("reads, p99", "mkt.billable"), ("status UPDATE, single rows", SIDES[1])
     bare_write = ("status UPDATE, single rows", "bare table")
-    return f"""With {most:,} contacts, a contact took {size["contacts"]:.0f} bytes with its indexes, {size["bare table"]:.0f} in the
+    return textwrap.fill(f"""With {most:,} contacts, a contact took {size["contacts"]:.0f} bytes with its indexes, {size["bare table"]:.0f} in the
 bare table; {size["history"]:.0f} for one change in its history; and {size["counts"]:.2g} in the counts. So
 1,000,000,000 contacts take {size["contacts"]:.0f} GB (bare table {size["bare table"]:.0f}), each change of all of them
 {size["history"]:.0f} GB of history, and the counts grow with the accounts, not with the contacts. At
 {many["COPY", history]:.3g} µs a contact, COPY takes {hours(many["COPY", history])} (bare table
 {hours(many["COPY", "bare table"])}); applying a fifth of them at {many["apply and verify", "mkt.apply_updates"]:.3g} µs each
 {hours(many["apply and verify", "mkt.apply_updates"] / 5)}, in short transactions, and no count waits for it; recounting
-all by `mkt.verify()` {hours(many["apply and verify", "mkt.verify"])}. What one user waits for does not grow so: from
+all by `mkt.verify()` {hours(many["apply and verify", "mkt.verify"])}. What one user waits for: from
 {least:,} to {most:,} contacts, `mkt.billable` went from {few[read]:.2g} to {many[read]:.2g} ms (p99), and single status
 changes from {few[write]:,.0f} to {many[write]:,.0f} a second (bare table from {few[bare_write]:,.0f} to
-{many[bare_write]:,.0f}).
-"""
+{many[bare_write]:,.0f}).""", 100) + "\n"
 
 
 def hours(microseconds):
@@ -102,10 +103,12 @@ def number(value):
 
 def main():
     machine, works = read("bench")
-    parts = {"machine": f"On {machine}:\n", "times": times(works), "others": others(works), "costs": costs(works)}
+    parts = {"chart": "![What mktcontacts costs](test/bench/bench.svg)\n", "machine": f"On {machine}:\n",
+             "times": times(works), "others": others(works), "costs": costs(works)}
     if os.path.exists(os.path.join(FOLDER, "scaling.csv")):
         machine, works = read("scaling")
-        parts |= {"scaling machine": f"On {machine}:\n", "billion": billion(works)}
+        parts |= {"scaling chart": "![At different sizes](test/bench/scaling.svg)\n", "scaling machine": f"On {machine}:\n",
+                  "billion": billion(works)}
     with open(README) as file:
         text = file.read()
     for name, part in parts.items():
