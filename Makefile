@@ -9,7 +9,8 @@
 #   make coverage    what the tests reach of src/, by lcov, as pages in coverage/; COVERAGE=folder names another
 #   make mutate      do the tests notice small faults in src/? MUTATE_COUNT and MUTATE_SEED say how many, and which
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
-#   make bench       the measurements of test/bench
+#   make bench       the measurements of test/bench; bench-costs instructions and WAL only, bench-scaling other sizes,
+#                    bench-readme writes what was measured into README
 #   make indent      lay out src/ as PostgreSQL does; indent-check only shows what differs
 #   make cppcheck    static analysis
 
@@ -51,7 +52,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test test-matrix test-sanitized soak coverage mutate crash demo bench indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix test-sanitized soak coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
@@ -60,10 +61,16 @@ $(OBJS): $(wildcard src/*.h)
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test test-matrix test-sanitized soak coverage mutate crash demo bench indent indent-check cppcheck
+.PHONY: test test-matrix test-sanitized soak coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check cppcheck
 
 test mutate demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
+
+bench-costs bench-scaling: bench-%:
+	test/bench/run $*
+
+bench-readme:
+	python3 test/bench/readme.py
 
 test-matrix soak coverage crash:
 	test/$(@:test-%=%)

@@ -3,9 +3,10 @@
     BENCH_PAIRS  passes over bare and attached table   5
     BENCH_RIVAL_PAIRS  of these also with the rivals   1
     BENCH_SCALE  factor on all numbers of rows         1
-    BENCH_CSV    file for the figures as CSV           none
+    BENCH_OUTPUT folder for the figures as CSV and the charts as SVG; by default this one
 
-Times are reported, never judged: the exit code is 1 only when a count was wrong.
+Without arguments the files are bench.csv and bench.svg, else they are named after the benchmarks. Scaling is a benchmark
+that runs only when it is named. Times are reported, never judged: the exit code is 1 only when a count was wrong.
 """
 import os
 import sys
@@ -21,13 +22,17 @@ import compare
 import costs
 import history
 import one_account
+import reads
+import scaling
 import server
 import side
+import svg
 import unrelated
 import workflows
 
 BENCHMARKS = {"costs": costs, "unrelated": unrelated, "one_account": one_account, "bulk": bulk, "billable": billable, "apply": apply,
-              "history": history, "accounts": accounts, "attach": attach, "workflows": workflows}
+              "reads": reads, "history": history, "accounts": accounts, "attach": attach, "workflows": workflows}
+ON_DEMAND = {"scaling": scaling}
 
 
 class Bench:
@@ -123,29 +128,44 @@ def describe_machine(bench):
         SELECT pg_catalog.current_setting('shared_buffers');
         SELECT coalesce(max(default_version), 'absent') FROM pg_catalog.pg_available_extensions WHERE name = 'pg_ivm'
         """).splitlines()
-    print(f"{os.cpu_count()} cores ({model}), load {os.getloadavg()[0]:.1f}, {memory_gb:.0f} GB; PostgreSQL {version}, "
-          f"shared_buffers {shared_buffers}; pg_ivm {pg_ivm}; {bench.pairs} pairs, rivals {bench.rival_pairs}, "
-          f"scale {bench.scale:g}\n", flush=True)
+    return (f"{os.cpu_count()} cores ({model}), {memory_gb:.0f} GB; PostgreSQL {version.split()[0]}, "
+            f"shared_buffers {shared_buffers}; pg_ivm {pg_ivm}; {bench.pairs} pairs, rivals {bench.rival_pairs}, "
+            f"scale {bench.scale:g}")
+
+
+def write_files(name, machine, figures):
+    """The figures as CSV, and as SVG what of them makes a chart."""
+    path = os.path.join(os.environ.get("BENCH_OUTPUT", os.path.dirname(os.path.abspath(__file__))), name)
+    compare.write_csv(path + ".csv", machine, figures)
+    written = [path + ".csv"]
+    chart = (svg.panels("mktcontacts at different sizes", machine, figures)
+             or svg.ratios("What mktcontacts costs: time as a multiple of the same without it", machine, figures))
+    if chart:
+        with open(path + ".svg", "w") as file:
+            file.write(chart)
+        written.append(path + ".svg")
+    print("Written: " + ", ".join(map(os.path.relpath, written)))
 
 
 def main():
+    known = BENCHMARKS | ON_DEMAND
     names = sys.argv[1:] or list(BENCHMARKS)
-    unknown = [name for name in names if name not in BENCHMARKS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known)}")
     with tempfile.TemporaryDirectory(prefix="mktcontacts-bench-") as folder:
         os.chmod(folder, 0o777)  # the server writes into it, as another user
         bench = Bench(folder)
-        describe_machine(bench)
-        right = [bench.run(name, BENCHMARKS[name]) for name in names]
+        machine = describe_machine(bench)
+        print(f"{machine}; load {os.getloadavg()[0]:.1f}\n", flush=True)
+        right = [bench.run(name, known[name]) for name in names]
     judged = [figure for figure in bench.figures if figure.bar]
     if judged:
         missed = sum(figure.cells()[-1].startswith("missed") for figure in judged)
         print(f"{len(judged) - missed} bars met, {missed} missed")
     if bench.pairs > 1 and (equal := [figure for figure in bench.figures if figure.is_base]):
         print(f"Equal measurements without the extension differ by {compare.noise(equal):.0%} (max over min, typically).")
-    if os.environ.get("BENCH_CSV"):
-        compare.write_csv(os.environ["BENCH_CSV"], bench.figures)
+    write_files("-".join(sys.argv[1:]) or "bench", machine, bench.figures)
     sys.exit(0 if all(right) else 1)
 
 

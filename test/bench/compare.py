@@ -28,11 +28,16 @@ class Figure:
     unit: str
     bar: Bar = None
     is_base: bool = False  # what the others are compared with
+    x: float = None  # where it stands in a series
+    axis: str = ""  # of what
+
+    def median(self):
+        return statistics.median(self.values)
 
     def cells(self):
-        middle = statistics.median(self.values)
+        middle = self.median()
         figures = [number(value) for value in (middle, min(self.values), max(self.values))]
-        return [self.work, self.variant, *figures, self.unit, str(len(self.values)),
+        return [self.work + (f", {self.x:,.0f} {self.axis}" if self.axis else ""), self.variant, *figures, self.unit, str(len(self.values)),
                 str(self.bar or ""), self.bar.verdict(middle) if self.bar else ""]
 
 
@@ -105,8 +110,9 @@ def print_columns(rows, numbers=(), rules=(1,)):
     print(flush=True)
 
 
-def write_csv(path, figures):
+def write_csv(path, machine, figures):
     with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([f"# {machine}"])
         writer.writerow(HEADINGS)
         writer.writerows(figure.cells() for figure in figures)
