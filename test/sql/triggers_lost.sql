@@ -45,10 +45,23 @@ SELECT billable, pending FROM mkt.usage WHERE account = 'a';
 
 -- Counts with an index of somebody's.
 SELECT count_table FROM mkt.attachment WHERE contacts = 'plain'::regclass \gset
-CREATE INDEX strange ON :count_table (n);
-INSERT INTO plain VALUES (2, 'a', 'marketing');
-DROP INDEX mkt.strange;
-INSERT INTO plain VALUES (2, 'a', 'marketing');
+CREATE INDEX plain_strange ON :count_table (n) WHERE until IS NOT NULL;
+INSERT INTO plain VALUES (2, 'a', 'marketing'), (3, 'a', 'marketing'), (4, 'a', NULL);
+CREATE INDEX strange ON :count_table ((n + 1)) WHERE n > 1;
+INSERT INTO plain VALUES (5, 'a', 'marketing'), (6, 'a', 'marketing');
+DELETE FROM plain WHERE id = 3;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SELECT count(*) AS of_plain, sum(n) AS sum FROM :count_table WHERE until IS NOT NULL AND n > 0 \gset
+SELECT count(*) AS of_strange FROM :count_table WHERE n > 1 AND n + 1 = 3 \gset
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+SET enable_indexscan = off;
+SET enable_indexonlyscan = off;
+SELECT count(*) = :of_plain AS all_there, sum(n) = :sum AS with_their_numbers FROM :count_table WHERE until IS NOT NULL AND n > 0;
+SELECT count(*) = :of_strange AS all_there FROM :count_table WHERE n > 1 AND n + 1 = 3;
+RESET enable_indexscan;
+RESET enable_indexonlyscan;
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA lost CASCADE;
