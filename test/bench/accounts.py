@@ -8,7 +8,8 @@ import server
 from side import ATTACHED, Side
 
 CLIENTS = 64
-SECONDS = 4
+SECONDS = 3
+PASSES = 3
 ACCOUNTS = 1000
 
 PARTS = ("attached", "without_history")
@@ -54,11 +55,11 @@ def run(bench):
     for side in SIDES:
         side.create(database(bench, side))
 
-    rate = compare.Passes(SIDES).take(lambda side: single_rows(bench, side), bench.pairs)
+    rate = compare.Passes(SIDES).take(lambda side: single_rows(bench, side), min(PASSES, bench.pairs))
     figures = rate.figures(f"INSERT, {CLIENTS} clients, one account", "tps", [])
-    rows = bench.rows(200_000)
+    rows = bench.rows(100_000)
     bulk = {name: compare.Passes(SIDES) for name in STATEMENTS}
-    for _ in range(bench.pairs):
+    for _ in range(min(PASSES, bench.pairs)):
         for name, passes in bulk.items():
             passes.take(lambda side, name=name: statement(bench, side, name, rows))
     for name, passes in bulk.items():

@@ -8,7 +8,7 @@ from side import HISTORIC
 
 ACCOUNTS = 1000
 MONTHS = 10
-SECONDS = 3
+SECONDS = 2
 CLOCK = "-c mktcontacts.clock=2026-11-20"
 BAR_MS = compare.Bar(5)
 
@@ -23,7 +23,7 @@ QUERIES = {
 
 
 def run(bench):
-    rows = bench.rows(1_000_000)
+    rows = bench.rows(200_000)
     HISTORIC.create(bench.database, bench.copy_sql(HISTORIC, bench.contacts_file(rows, ACCOUNTS)),
                     "-c mktcontacts.clock=2026-01-10")
     for month in range(1, MONTHS + 1):

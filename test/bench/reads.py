@@ -6,7 +6,7 @@ import compare
 import server
 from side import HISTORIC
 
-SECONDS = 2
+SECONDS = 1
 LEAST_ROWS = 1000  # smaller tables may be scanned
 
 CONTACT = "\\set id random(1, {rows})\n"
