@@ -39,7 +39,9 @@ from model import MARKETING, NON_MARKETING, UTC, Contact, Settings
 
 WRITERS = 16
 LONGEST = 30
-BEGINNING = datetime(2026, 3, 10, 12, tzinfo=UTC)
+# Never the instant of an update date, at which a period would end in midst of
+# what is written.
+BEGINNING = datetime(2026, 3, 10, 12, 7, tzinfo=UTC)
 STEP = timedelta(days=3, hours=5)
 TABLES = ["contact", "parted"]
 ACCOUNTS = {

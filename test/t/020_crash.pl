@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $python = '/usr/bin/python3';
-my $crashes = $ENV{CRASHES} // 4;
+my $crashes = $ENV{CRASHES} || 4;
 
 start_server('crash', 'restart_after_crash = on', 'max_connections = 40', 'max_prepared_transactions = 20');
 $node->safe_psql('postgres', <<'SQL');
