@@ -8,6 +8,7 @@
 #   make crash       a server that dies again and again under writers; CRASHES says how often
 #   make coverage    what the tests reach of src/, by lcov, as pages in coverage/; COVERAGE=folder names another
 #   make mutate      do the tests notice small faults in src/? MUTATE_COUNT and MUTATE_SEED say how many, and which
+#   make sqlsmith    random SQL of sqlsmith, 100,000 statements or SQLSMITH_STATEMENTS; no process dies, no internal error
 #   make demo        200,000 contacts from a CRM's export, on a server of its own
 #   make bench       the measurements of test/bench; bench-costs instructions and WAL only, bench-scaling other sizes,
 #                    bench-readme writes what was measured into README
@@ -19,6 +20,9 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 
 MODULE_big = $(EXTENSION)
 OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+# The library knows of which version it is.
+PG_CPPFLAGS = -DMKT_VERSION='"$(EXTVERSION)"'
 
 # The install script is made of these parts in the order of their numbers.
 INSTALL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
@@ -52,16 +56,16 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq ($(PGXS),)
 include $(PGXS)
-else ifneq ($(filter-out test test-matrix test-sanitized soak coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(filter-out test test-matrix test-sanitized soak sqlsmith coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check,$(or $(MAKECMDGOALS),all)),)
 $(error No PostgreSQL to build with: install its server headers (Debian: postgresql-server-dev-15) or say PG_CONFIG=/path/to/pg_config)
 endif
 
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*.h) $(EXTENSION).control
 
 $(DATA_built): $(INSTALL_PARTS) $(EXTENSION).control
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(INSTALL_PARTS); } > $@
 
-.PHONY: test test-matrix test-sanitized soak coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check cppcheck
+.PHONY: test test-matrix test-sanitized soak sqlsmith coverage mutate crash demo bench bench-costs bench-scaling bench-readme indent indent-check cppcheck
 
 test mutate demo bench: %:
 	test/$(if $(filter test,$@),run,$@/run)
@@ -72,7 +76,7 @@ bench-costs bench-scaling: bench-%:
 bench-readme:
 	python3 test/bench/readme.py
 
-test-matrix soak coverage crash:
+test-matrix soak sqlsmith coverage crash:
 	test/$(@:test-%=%)
 
 test-sanitized:
@@ -92,4 +96,4 @@ indent-check:
 cppcheck: HEADERS_DIR = $(shell $(PG_CONFIG) --includedir-server)
 cppcheck:
 	cppcheck -j 2 --quiet --error-exitcode=1 --enable=warning,performance,portability --std=c99 --inline-suppr \
-	  -I $(HEADERS_DIR) --suppress='*:$(HEADERS_DIR)/*' --max-configs=1 --suppress=toomanyconfigs src
+	  -I $(HEADERS_DIR) $(PG_CPPFLAGS) --suppress='*:$(HEADERS_DIR)/*' --max-configs=1 --suppress=toomanyconfigs src

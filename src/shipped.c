@@ -184,6 +184,11 @@ withdraw_again(Relation shipping, HeapTuple row)
 	SPITupleTable *rows;
 	uint64		nrows;
 
+	if (isnull)
+		ereport(ERROR,
+				errcode(ERRCODE_NOT_NULL_VIOLATION),
+				errmsg("the deleted rows of mkt.shipping must not be null"),
+				errhint("They are an array: '[]' when there are none."));
 	if (SPI_execute_with_args("SELECT pg_catalog.quote_ident(w OPERATOR(pg_catalog.->>) 'relation'), w OPERATOR(pg_catalog.->) 'key' "
 							  "FROM pg_catalog.jsonb_array_elements($1) AS w",
 							  1, (Oid[]) {JSONBOID}, &withdrawn, NULL, true, 0) != SPI_OK_SELECT)
