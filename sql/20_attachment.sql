@@ -13,7 +13,8 @@ CREATE TABLE mkt.attachment (
 	count_history		regclass,
 	history_since		timestamptz,
 	history_kept		interval,
-	attached_at			timestamptz
+	attached_at			timestamptz,
+	structure			smallint	NOT NULL DEFAULT 1
 );
 COMMENT ON TABLE mkt.attachment IS 'The attached contacts tables. Written by mkt.attach(), mkt.set_conditions(), mkt.set_history() and mkt.detach().';
 COMMENT ON COLUMN mkt.attachment.contacts IS 'The contacts table.';
@@ -29,4 +30,5 @@ COMMENT ON COLUMN mkt.attachment.count_history IS 'The table with the history of
 COMMENT ON COLUMN mkt.attachment.history_since IS 'The instant from which on its history is known; null while none is kept.';
 COMMENT ON COLUMN mkt.attachment.attached_at IS 'Since when it is attached: before, it had no marketing contacts (F3). Null for a table that brought its marketing columns.';
 COMMENT ON COLUMN mkt.attachment.history_kept IS 'How long its history is kept; null: for ever.';
+COMMENT ON COLUMN mkt.attachment.structure IS 'The form of its triggers and of the tables beside it, by number; a dump of an earlier version may bring an older one, which mkt.run() renews.';
 SELECT pg_catalog.pg_extension_config_dump('mkt.attachment', '');

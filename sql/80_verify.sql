@@ -19,6 +19,6 @@ COMMENT ON FUNCTION mkt.verify() IS
 
 CREATE FUNCTION mkt.repair(contacts regclass DEFAULT NULL) RETURNS SETOF mkt.difference
 LANGUAGE C SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'mkt_repair';
+AS 'MODULE_PATHNAME', 'mkt_repair_0_2';
 COMMENT ON FUNCTION mkt.repair(regclass) IS
 'Makes the counts right without stopping writers, and returns what it mended. Argument: an attached table, owned by the caller; by default all. Needs READ COMMITTED. Error: MK001 when the table is not attached.';

@@ -10,7 +10,7 @@ CREATE TABLE mkt.account_tier (
 	since		timestamptz	NOT NULL,
 	renews_at	timestamptz,
 	valid_until	timestamptz	NOT NULL,
-	places_left	bigint		NOT NULL
+	places_left	bigint		NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE mkt.account_tier IS 'The tier that each account with an edition pays for (B2, B3). Written by mktcontacts.';
 COMMENT ON COLUMN mkt.account_tier.account IS 'The account as text.';

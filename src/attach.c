@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * attach.c
- *	  mkt.attach() and mkt.detach().
+ *	  mkt.attach() and mkt.detach(), and what upgrades do with attached tables.
  *
  * Attaching checks everything first and then runs plain DDL: as the caller, who
  * must own the table, on the contacts table; as the extension's owner on what
@@ -87,6 +87,8 @@ static const char *const triggers[] = {
 };
 
 static void tell_of_history(const MktAttachedTable *table, const char *name);
+static void find_disabled(Oid contacts);
+static Datum trigger_names(void);
 static void forget_attachment(const MktAttachedTable *table);
 static Relation open_contacts(Oid contacts);
 static void read_arguments(FunctionCallInfo fcinfo, Attach *attach);
@@ -220,6 +222,67 @@ tell_of_history(const MktAttachedTable *table, const char *name)
 }
 
 /*
+ * Brings the triggers of a table, and the tables beside it, to the form that
+ * mkt.attach() would give them now.  Triggers that are disabled stay so.  In an
+ * upgrade, what is made becomes part of the extension unless it is an index.
+ */
+void
+mkt_attach_renew(const MktAttachedTable *table)
+{
+	MktAttachment *attachment = mkt_attachment_find(table->contacts);
+	Attach		attach = {.contacts = table->contacts};
+	int			nestlevel;
+	MktRights	rights;
+	SPITupleTable *rows;
+	uint64		nrows;
+
+	if (attachment == NULL)
+		return;					/* its triggers were dropped */
+	attach.name = mkt_qualified_name(table->contacts);
+	attach.account_column = attachment->account;
+	attach.nkeys = attachment->nkeys;
+	memcpy(attach.keys, attachment->keys, sizeof(attach.keys));
+
+	nestlevel = mkt_fix_search_path();
+	rights = mkt_act_as(mkt_owner_of(table->contacts));
+	find_disabled(table->contacts);
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	create_triggers(&attach);
+	for (uint64 i = 0; i < nrows; i++)
+		mkt_query_run("%s", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+	mkt_act_again_as(rights);
+	mkt_satellite_renew(table);
+	AtEOXact_GUC(false, nestlevel);
+	mkt_run_as_extension("UPDATE mkt.attachment SET structure = $2 WHERE contacts = $1", 2, (Oid[]) {OIDOID, INT2OID},
+						 (Datum[]) {ObjectIdGetDatum(table->contacts), Int16GetDatum(MKT_STRUCTURE)}, NULL);
+}
+
+/* The commands that make our triggers fire again when they do now, where that is not as usual. */
+static void
+find_disabled(Oid contacts)
+{
+	if (SPI_execute_with_args("SELECT pg_catalog.format('ALTER TABLE ONLY %s %s TRIGGER %I', t.tgrelid::pg_catalog.regclass, "
+							  "CASE t.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, t.tgname) "
+							  "FROM pg_catalog.pg_trigger AS t WHERE t.tgenabled <> 'O' AND t.tgname = ANY ($2) "
+							  "AND (t.tgrelid = $1 OR t.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree($1) AS p)) ORDER BY t.tgrelid",
+							  2, (Oid[]) {OIDOID, TEXTARRAYOID},
+							  (Datum[]) {ObjectIdGetDatum(contacts), trigger_names()}, NULL,
+							  true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_trigger");
+}
+
+static Datum
+trigger_names(void)
+{
+	Datum		names[lengthof(triggers)];
+
+	for (size_t i = 0; i < lengthof(triggers); i++)
+		names[i] = CStringGetTextDatum(triggers[i]);
+	return mkt_query_texts(names, lengthof(triggers));
+}
+
+/*
  * Event trigger: forgets attached tables that a command dropped, with their
  * counts, saved filters and lists.
  */
@@ -232,6 +295,8 @@ mkt_contacts_dropped(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.contacts_dropped() is the function of event trigger mktcontacts_dropped"));
+	if (mkt_version_script_runs() || !mkt_version_is_ours())
+		PG_RETURN_NULL();		/* the next one that is dropped will do */
 	SPI_connect();
 	foreach(cell, mkt_attachment_list())
 	{
@@ -643,16 +708,17 @@ note_attachment(Attach *attach, const MktAttachedTable *table)
 		attach->bounced ? CStringGetTextDatum(attach->bounced) : (Datum) 0,
 		ObjectIdGetDatum(table->history),
 		ObjectIdGetDatum(table->count_history),
-		BoolGetDatum(attach->adopted)
+		BoolGetDatum(attach->adopted),
+		Int16GetDatum(MKT_STRUCTURE)
 	};
-	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, OIDOID, BOOLOID};
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, OIDOID, BOOLOID, INT2OID};
 	char		nulls[lengthof(values)];
 
 	for (size_t i = 0; i < lengthof(values); i++)
 		nulls[i] = values[i] || types[i] == BOOLOID ? ' ' : 'n';
 	if (SPI_execute_with_args("INSERT INTO mkt.attachment (contacts, count_table, account, "
-							  "already_marketing, filled, unsubscribed, bounced, history, count_history, history_since, attached_at) "
-							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6, $7, $8, mkt.now(), CASE WHEN $9 THEN NULL ELSE mkt.now() END)",
+							  "already_marketing, filled, unsubscribed, bounced, history, count_history, history_since, attached_at, structure) "
+							  "VALUES ($1, $2, $3, $4, $4 IS NULL, $5, $6, $7, $8, mkt.now(), CASE WHEN $9 THEN NULL ELSE mkt.now() END, $10)",
 							  lengthof(values), types, values, nulls, false,
 							  0) != SPI_OK_INSERT)
 		elog(ERROR, "could not note the attachment");
@@ -680,21 +746,21 @@ create_triggers(Attach *attach)
 	for (int i = 0; i < attach->nkeys; i++)
 		appendStringInfo(&columns, ", %s", column_name(attach, attach->keys[i]));
 
-	mkt_query_run("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s "
+	mkt_query_run("CREATE OR REPLACE TRIGGER %s BEFORE INSERT OR UPDATE ON %s "
 				  "FOR EACH ROW EXECUTE FUNCTION mkt.contact_state()",
 				  MKT_TRIGGER_STATE, attach->name);
-	mkt_query_run("CREATE TRIGGER %s AFTER INSERT OR DELETE ON %s "
+	mkt_query_run("CREATE OR REPLACE TRIGGER %s AFTER INSERT OR DELETE ON %s "
 				  "FOR EACH ROW EXECUTE FUNCTION mkt.contact_count()",
 				  MKT_TRIGGER_COUNT, attach->name);
-	mkt_query_run("CREATE TRIGGER %s AFTER UPDATE ON %s "
+	mkt_query_run("CREATE OR REPLACE TRIGGER %s AFTER UPDATE ON %s "
 				  "FOR EACH ROW WHEN (%sOLD.marketing_status IS DISTINCT FROM NEW.marketing_status "
 				  "OR OLD.marketing_until IS DISTINCT FROM NEW.marketing_until) "
 				  "EXECUTE FUNCTION mkt.contact_recount()",
 				  MKT_TRIGGER_RECOUNT, attach->name, changed.data);
-	mkt_query_run("CREATE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE OF %s ON %s "
+	mkt_query_run("CREATE OR REPLACE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE OF %s ON %s "
 				  "FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_post()",
 				  MKT_TRIGGER_POST, columns.data, attach->name);
-	mkt_query_run("CREATE TRIGGER %s AFTER TRUNCATE ON %s "
+	mkt_query_run("CREATE OR REPLACE TRIGGER %s AFTER TRUNCATE ON %s "
 				  "FOR EACH STATEMENT EXECUTE FUNCTION mkt.contact_truncate()",
 				  MKT_TRIGGER_TRUNCATE, attach->name);
 }

@@ -46,6 +46,7 @@
 #define ATT_COUNT_HISTORY	10
 #define ATT_SINCE		11
 #define ATT_ATTACHED_AT	13
+#define ATT_STRUCTURE	14
 
 /* What stands before the key columns in the trigger's list. */
 #define COLUMNS_OF_STATE 5
@@ -135,21 +136,11 @@ fill(MktAttachment *entry)
 	return found;
 }
 
-/*
- * A library that is newer than what CREATE EXTENSION made would look for columns
- * that are not there.
- */
 static Relation
 open_attachments(void)
 {
-	Relation	rel = table_open(mkt_relation("attachment"), AccessShareLock);
-
-	if (RelationGetNumberOfAttributes(rel) < ATT_ATTACHED_AT)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("the library of mktcontacts is newer than the extension in this database"),
-				errhint("ALTER EXTENSION mktcontacts UPDATE;"));
-	return rel;
+	mkt_version_check();
+	return table_open(mkt_relation("attachment"), AccessShareLock);
 }
 
 /* Reads the row of mkt.attachment for a table, if there is one. */
@@ -327,6 +318,8 @@ mkt_attachment_list(void)
 			DatumGetTimestampTz(heap_getattr(tuple, ATT_ATTACHED_AT, desc, &isnull));
 		if (isnull)
 			table->attached_at = DT_NOBEGIN;
+		table->structure =
+			DatumGetInt16(heap_getattr(tuple, ATT_STRUCTURE, desc, &isnull));
 		list = lappend(list, table);
 	}
 	systable_endscan(scan);

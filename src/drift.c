@@ -39,6 +39,8 @@ mkt_table_altered(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.table_altered() is the function of event trigger mktcontacts_altered"));
+	if (mkt_version_script_runs() || !mkt_version_is_ours())
+		PG_RETURN_NULL();		/* mkt.run() will see it */
 	SPI_connect();
 	mkt_subscription_follow(InvalidOid);
 	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);

@@ -15,6 +15,7 @@ void
 _PG_init(void)
 {
 	mkt_setting_init();
+	mkt_version_init();
 	mkt_attachment_init();
 	mkt_account_init();
 	mkt_tool_init();

@@ -5,7 +5,8 @@
  * Files stand in levels and call downwards only:
  *
  *	1 state.c update_date.c tier.c csv.c	pure: values in, values out
- *	2 setting.c security.c attachment.c	settings, whose rights, what is attached
+ *	2 setting.c security.c version.c	settings, whose rights, library and extension
+ *	2 attachment.c					what is attached
  *	2 query.c append.c partition.c	commands, rows and partitions of our own tables
  *	2 work.c						scheduled work in steps
  *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
@@ -24,8 +25,8 @@
  *	6 hubspot.c hubspot_report.c	what users call
  *	7 review.c						bulk changes in steps
  *	7 enroll.c workflow.c			bulk changes by themselves
- *	8 run.c schedule.c				everything that is due, and when
- *	9 init.c						_PG_init
+ *	8 run.c schedule.c upgrade.c	everything that is due, and when; new versions
+ *	9 init.c entry.c				_PG_init; names that version 0.1 has not
  *
  * Numbers such as S1 or T12 in comments are the rules that README explains.
  *-------------------------------------------------------------------------
@@ -181,6 +182,14 @@ extern bool mkt_policy_is_for(const struct RowSecurityPolicy *policy, Oid role);
 extern int	mkt_run_as_extension(const char *query, int nparams, Oid *types,
 								 Datum *values, const char *nulls);
 
+/* ---- version.c: whether library and extension are of one version ---- */
+
+extern void mkt_version_check(void);
+extern bool mkt_version_is_ours(void);
+extern bool mkt_version_script_runs(void);
+extern bool mkt_version_is_reached(void);
+extern void mkt_version_init(void);
+
 /* ---- attachment.c: what is attached ---- */
 
 /* The columns of an attached table, in the order of its trigger's list. */
@@ -222,7 +231,15 @@ typedef struct MktAttachedTable
 	Oid			count_history;
 	TimestampTz history_since;	/* infinity: it keeps none */
 	TimestampTz attached_at;	/* -infinity: it brought marketing contacts */
+	int			structure;
 } MktAttachedTable;
+
+/*
+ * The form of the triggers and tables that mkt.attach() makes.  It grows when a
+ * version makes them otherwise; then mkt_attach_renew() brings those that are
+ * there to the new form.
+ */
+#define MKT_STRUCTURE 2
 
 #define MKT_TRIGGER_STATE		"mkt_10_state"
 #define MKT_TRIGGER_COUNT		"mkt_80_count"
@@ -445,6 +462,7 @@ extern void mkt_change_init(void);
 
 extern void mkt_satellite_create(Oid contacts, AttrNumber account_column, int nkeys,
 								 const AttrNumber *keys, MktAttachedTable *table);
+extern void mkt_satellite_renew(const MktAttachedTable *table);
 extern const char *mkt_satellite_key(int i);
 extern char *mkt_satellite_key_text(const MktAttachment *attachment,
 									TupleTableSlot *contact);
@@ -696,6 +714,10 @@ extern MktWorkflow *mkt_workflow_read(int64 workflow, const char *lock);
 extern void mkt_workflow_check(MktWorkflow *workflow);
 extern int64 mkt_enroll_now(MktWorkflow *workflow, bool pass_over);
 extern void mkt_enroll_run(MktWork *work);
+
+/* ---- attach.c ---- */
+
+extern void mkt_attach_renew(const MktAttachedTable *table);
 
 /* ---- apply.c ---- */
 

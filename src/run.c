@@ -32,6 +32,8 @@ typedef struct Part
 	void		(*of_all) (MktWork *work);
 } Part;
 
+static void renew(const MktAttachedTable *table, MktWork *work);
+static void renew_step(void *table);
 static void follow(const MktAttachedTable *table, MktWork *work);
 static void follow_step(void *table);
 static void count(const MktAttachedTable *table, MktWork *work);
@@ -43,6 +45,7 @@ static void tidy(void *nothing);
 static void fold(void *arg);
 
 static const Part parts[] = {
+	{"structure", true,.of_table = renew},
 	{"subscriptions", true,.of_table = follow},
 	{"count", true,.of_table = count},
 	{"already marketing", true,.of_table = fill},
@@ -127,6 +130,21 @@ run_part(const Part *part, const MktAttachedTable *table, int64 run, MktWork *to
 }
 
 /* ---- the parts ---- */
+
+/* A table that an older version made, from a dump. */
+static void
+renew(const MktAttachedTable *table, MktWork *work)
+{
+	if (table->structure < MKT_STRUCTURE &&
+		mkt_work_step(work, renew_step, unconstify(MktAttachedTable *, table)))
+		work->done++;
+}
+
+static void
+renew_step(void *table)
+{
+	mkt_attach_renew(table);
+}
 
 /* Replicated rows are to be counted, also after triggers were disabled to restore a dump. */
 static void

@@ -181,6 +181,33 @@ create_history(Oid contacts, const char *account_type, int nkeys, const AttrNumb
 	return history;
 }
 
+/*
+ * Brings the tables to their present form: rows that a publication can tell apart,
+ * and counts without an index on instants.
+ */
+void
+mkt_satellite_renew(const MktAttachedTable *table)
+{
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	SPITupleTable *rows;
+	uint64		nrows;
+
+	if (SPI_execute_with_args("SELECT 'DROP INDEX ' || i.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index AS i "
+							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL UNION ALL "
+							  "SELECT 'ALTER TABLE ' || t.relid || ' REPLICA IDENTITY FULL' FROM ("
+							  "VALUES ($1::pg_catalog.regclass), ($2) UNION ALL SELECT relid FROM pg_catalog.pg_partition_tree($3) WHERE isleaf) AS t (relid) "
+							  "JOIN pg_catalog.pg_class AS c ON c.oid = t.relid AND c.relreplident <> 'f'",
+							  3, (Oid[]) {OIDOID, OIDOID, OIDOID},
+							  (Datum[]) {ObjectIdGetDatum(table->count_table), ObjectIdGetDatum(table->count_history), ObjectIdGetDatum(table->history)},
+							  NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the form of tables");
+	rows = SPI_tuptable;
+	nrows = SPI_processed;
+	for (uint64 i = 0; i < nrows; i++)
+		mkt_query_run("%s", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+	mkt_act_again_as(rights);
+}
+
 /* How the history of contacts calls a key column of theirs. */
 const char *
 mkt_satellite_key(int i)

@@ -298,11 +298,14 @@ int
 mkt_run_as_extension(const char *query, int nparams, Oid *types, Datum *values,
 					 const char *nulls)
 {
-	int			nestlevel = mkt_fix_search_path();
-	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	int			result = SPI_execute_with_args(query, nparams, types, values, nulls,
-											   false, 0);
+	int			nestlevel;
+	MktRights	rights;
+	int			result;
 
+	mkt_version_check();
+	nestlevel = mkt_fix_search_path();
+	rights = mkt_act_as(mkt_extension_owner());
+	result = SPI_execute_with_args(query, nparams, types, values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not run: %s", query);
 	mkt_act_again_as(rights);

@@ -37,6 +37,7 @@ mkt_work_start(FunctionCallInfo fcinfo)
 {
 	bool		commits;
 
+	mkt_version_check();
 	PreventCommandDuringRecovery(psprintf("CALL mkt.%s()",
 										  get_func_name(fcinfo->flinfo->fn_oid)));
 	commits = fcinfo->context && IsA(fcinfo->context, CallContext) &&

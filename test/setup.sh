@@ -6,6 +6,7 @@
 #
 #     install_packages [command=package]...  what is missing here, by apt-get; with sudo where we are not root
 #     build_and_install                      builds the project; installs it into a copy of PostgreSQL in $work
+#     copy_releases folder                   the sources of earlier versions, where the history of the project is there
 #     start_server ['name = value']...       a new cluster with these settings, on a Unix socket in $work
 #     as_server_user command...              runs a command in $work as the user who owns the cluster
 #     stop_server                            stops it and removes $work; also called at exit, however that comes
@@ -92,6 +93,18 @@ build_and_install()
 	export BUILT_WITH=$PG_CONFIG
 	PG_CONFIG=$work$("$PG_CONFIG" --bindir)/pg_config
 	export PATH=${PG_CONFIG%/*}:$PATH
+}
+
+# What stands in test/releases, for the test of upgrades; left out where a clone is shallow or there is none.
+copy_releases()
+{
+	local version commit
+
+	while read -r version commit; do
+		mkdir -p "$1/$version"
+		git -c safe.directory='*' -C "$root" archive "$commit" 2>/dev/null | tar -C "$1/$version" --no-same-owner -x 2>/dev/null ||
+			rm -r "${1:?}/$version"
+	done < <(grep -v '^#' "$root/test/releases")
 }
 
 start_server()
