@@ -402,10 +402,13 @@ name_in(const TriggerData *trigger, HeapTuple tuple)
 	return SPI_getvalue(tuple, desc, SPI_fnumber(desc, "account"));
 }
 
+/* A null is refused when the triggers have fired. */
 static bool
 is_renamed(const TriggerData *trigger)
 {
-	return strcmp(name_in(trigger, trigger->tg_trigtuple), name_in(trigger, trigger->tg_newtuple)) != 0;
+	char	   *name = name_in(trigger, trigger->tg_newtuple);
+
+	return name && strcmp(name_in(trigger, trigger->tg_trigtuple), name) != 0;
 }
 
 /* The row: whether it only changes, gets another name or goes. */

@@ -6,7 +6,11 @@ SET timezone = 'UTC'; SET datestyle = ISO; SET mktcontacts.clock = '2026-03-10 1
 CREATE SCHEMA nonsense;
 SET search_path = nonsense;
 
+
 INSERT INTO mkt.shipping VALUES (true, NULL);
+INSERT INTO mkt.account (account, edition) VALUES ('nonsense', 'starter');
+UPDATE mkt.account SET account = NULL, edition = 'professional' WHERE account = 'nonsense';
+DELETE FROM mkt.account WHERE account = 'nonsense';
 
 SELECT * FROM mkt.verify();
 DROP SCHEMA nonsense CASCADE;
