@@ -193,7 +193,7 @@ mkt_satellite_renew(const MktAttachedTable *table)
 	uint64		nrows;
 
 	if (SPI_execute_with_args("SELECT 'DROP INDEX ' || i.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index AS i "
-							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL UNION ALL "
+							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) = 'until' UNION ALL "
 							  "SELECT 'ALTER TABLE ' || t.relid || ' REPLICA IDENTITY FULL' FROM ("
 							  "VALUES ($1::pg_catalog.regclass), ($2) UNION ALL SELECT relid FROM pg_catalog.pg_partition_tree($3) WHERE isleaf) AS t (relid) "
 							  "JOIN pg_catalog.pg_class AS c ON c.oid = t.relid AND c.relreplident <> 'f'",
