@@ -186,7 +186,7 @@ DELETE FROM twice WHERE id <= 4;
 UPDATE mkt.account SET commitment = 'monthly', started_on = mkt.now()::date - 20 WHERE account = 'twice';
 UPDATE mkt.account SET started_on = mkt.now()::date - 15 WHERE account = 'twice';
 UPDATE mkt.account SET started_on = mkt.now()::date - 10 WHERE account = 'twice';
-SELECT at - mkt.next_update('twice') AS at, mkt.billable('twice', at) FROM mkt.next_update('twice') AS next, generate_series(next - interval '11 days', next, '1 day') AS at WHERE at > mkt.now();
+SELECT extract(day FROM at - next) AS day, mkt.billable('twice', at) FROM mkt.next_update('twice') AS next, generate_series(next - interval '11 days', next, '1 day') AS at WHERE at > mkt.now();
 SELECT deleted, total FROM mkt.usage WHERE account = 'twice';
 
 SELECT * FROM mkt.verify();
