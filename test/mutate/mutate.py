@@ -48,7 +48,8 @@ NEAREST = {
               "run_and_fold", "deleted_contacts_count",
               "partition_statements_are_seen", "past_counts", "transactions"],
     "limit": ["maximum", "deleted_contacts_count",
-              "first_maximum_waits_for_writers.spec"],
+              "first_maximum_waits_for_writers.spec",
+              "many_changes_at_once.spec"],
     "watch": ["tier_changes", "editions_in_mid_term", "downgrades", "periods",
               "billed_once"],
 }
