@@ -6,9 +6,8 @@
  * Pure arithmetic over PostgreSQL's calendar and time zones: "now" is an
  * argument.  account.c calls it.
  *
- * Dates are looked for month by month, beginning a month before the one in
- * which the question falls, so that neither a zone's offset nor a clamped day
- * can hide the next date.
+ * Dates are looked for month by month, beginning with the one in which the
+ * question falls: all days of the months before have begun.
  *-------------------------------------------------------------------------
  */
 #include "mktcontacts.h"
@@ -19,7 +18,7 @@
 /* Months since the year 0, the calendar in which terms are counted. */
 typedef int64 Month;
 
-/* Timestamps end before it; dates do not. */
+/* Timestamps end where it begins in UTC; dates do not. */
 #define END_YEAR 294277
 
 static Month month_of(const MktCycle *cycle, TimestampTz instant);
@@ -39,7 +38,7 @@ mkt_update_date_next(const MktCycle *cycle, TimestampTz after,
 	if (cycle->commitment == MKT_MONTHLY)
 		return mkt_update_date_next_renewal(cycle, after, result);
 
-	month = month_of(cycle, after) - 1;
+	month = month_of(cycle, after);
 	while (!later_of(cycle, month, 1, after, result))
 		month++;
 	if (cycle->has_start &&
@@ -62,7 +61,7 @@ mkt_update_date_next_renewal(const MktCycle *cycle, TimestampTz after,
 	if (!cycle->has_start)
 		return false;
 	start_of(cycle, &start, &day);
-	month = month_of(cycle, after) - 1;
+	month = month_of(cycle, after);
 
 	/* the first term ends a term after its start */
 	if (month <= start)
@@ -119,7 +118,7 @@ start_of_day(const pg_tz *zone, Month month, int day)
 	int64		midnight;		/* as if the zone were UTC */
 	pg_time_t	from;
 
-	if (month < 0 || year >= END_YEAR)
+	if (month < 0 || year > END_YEAR)
 		return DT_NOEND;
 	day = Min(day, day_tab[isleap(year)][mon]);
 	midnight = ((int64) date2j(year, mon + 1, day) - UNIX_EPOCH_JDATE) *

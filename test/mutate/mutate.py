@@ -42,13 +42,14 @@ NEAREST = {
     "account": ["account_settings", "update_dates", "renamed_and_altered",
                 DATES, "settings_change_meanwhile.spec",
                 "account_settings_in_bulk.spec"],
-    "tier": ["tiers_and_quotes", "test/quotes.py"],
-    "quote": ["tiers_and_quotes", "price_data", "test/quotes.py"],
+    "tier": ["tiers_and_quotes"],
+    "quote": ["tiers_and_quotes", "price_data"],
     "count": ["usage_and_billable", "verify_and_repair", "statements",
               "run_and_fold", "deleted_contacts_count",
               "partition_statements_are_seen", "past_counts", "transactions"],
     "limit": ["maximum", "deleted_contacts_count",
-              "first_maximum_waits_for_writers.spec"],
+              "first_maximum_waits_for_writers.spec",
+              "many_changes_at_once.spec"],
     "watch": ["tier_changes", "editions_in_mid_term", "downgrades", "periods",
               "billed_once"],
 }
@@ -56,6 +57,7 @@ NEAREST = {
 # What follows for every file.  The randomized tests are short here.
 RANDOMIZED = ["test/random.py --seed 1 --statements 2000",
               "test/billing.py --histories 1"]
+QUOTES = "test/quotes.py"
 # Tests that take long and belong to what is told apart by nothing else.
 LAST = ["test/t/030_prepared.pl", "test/t/080_maximum.pl"]
 
@@ -282,7 +284,7 @@ class Tests:
     def rest(self, name):
         near = NEAREST.get(name, [])
         yield make("rest of regress", REGRESS=" ".join(t for t in self.regress if t not in near))
-        for test in RANDOMIZED:
+        for test in RANDOMIZED + ([QUOTES] if name in ("tier", "quote") else []):
             yield python(test)
         yield make("isolation", ISOLATION=" ".join(self.isolation))
         for test in LAST:

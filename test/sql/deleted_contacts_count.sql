@@ -177,6 +177,18 @@ SELECT * FROM counts WHERE account = 'quiet';
 CALL mkt.apply_updates();
 SELECT count(*) FROM mkt.contact_count WHERE deleted;
 
+-- Settings that change again, before what they moved has been folded, move it again.
+CREATE TABLE twice (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('twice', account_column => 'account');
+INSERT INTO mkt.account (account, count_deleted) VALUES ('twice', true);
+INSERT INTO twice SELECT i, 'twice', 'marketing' FROM generate_series(1, 10) AS i;
+DELETE FROM twice WHERE id <= 4;
+UPDATE mkt.account SET commitment = 'monthly', started_on = mkt.now()::date - 20 WHERE account = 'twice';
+UPDATE mkt.account SET started_on = mkt.now()::date - 15 WHERE account = 'twice';
+UPDATE mkt.account SET started_on = mkt.now()::date - 10 WHERE account = 'twice';
+SELECT extract(day FROM at - next) AS day, mkt.billable('twice', at) FROM mkt.next_update('twice') AS next, generate_series(next - interval '11 days', next, '1 day') AS at WHERE at > mkt.now();
+SELECT deleted, total FROM mkt.usage WHERE account = 'twice';
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DELETE FROM mkt.account WHERE account IN ('keeps', 'parted', 'full', 'quiet');

@@ -122,9 +122,16 @@ SELECT changed, parked FROM mkt.batch WHERE label = 'spring';
 SELECT key, account FROM mkt.parked WHERE contacts = 'member'::regclass ORDER BY key;
 DELETE FROM mkt.batch_report WHERE label = 'spring';
 
+-- One that has more contacts than its limit, because that was set later, may still promote those that it has.
+INSERT INTO contact VALUES (91, 'both', 'non_marketing'), (92, 'both', 'non_marketing');
+INSERT INTO mkt.account (account, maximum, contact_limit) VALUES ('both', 1, 1);
+UPDATE contact SET marketing_status = 'marketing' WHERE id = 91;
+UPDATE contact SET marketing_status = 'marketing' WHERE id = 92;
+INSERT INTO contact VALUES (93, 'both', 'non_marketing');
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp', 'm');
+DELETE FROM mkt.account WHERE account IN ('r', 'p', 'l', 'q', 'qp', 'm', 'both');
 DROP SCHEMA maximum CASCADE;
 SELECT count(*) FROM mkt.parked_contact;
 SELECT count(*) FROM mkt.limited_account;

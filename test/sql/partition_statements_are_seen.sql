@@ -81,7 +81,24 @@ SELECT account, billable FROM mkt.usage WHERE account = 'a';
 ROLLBACK;
 SELECT mkt.billable('a');
 
+-- Who sees some rows only is told the count of an account of which he has just written the first contact.
+CREATE TABLE guarded (account text, id integer, PRIMARY KEY (account, id)) PARTITION BY RANGE (id);
+CREATE TABLE part_guarded PARTITION OF guarded DEFAULT;
+SELECT mkt.attach('guarded', account_column => 'account');
+CREATE ROLE mkt_part_writer;
+GRANT USAGE ON SCHEMA unseen TO mkt_part_writer;
+GRANT SELECT, INSERT ON guarded, part_guarded TO mkt_part_writer;
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON guarded USING (account = 'new');
+SET ROLE mkt_part_writer;
+BEGIN;
+INSERT INTO part_guarded VALUES ('new', 1, 'marketing'), ('hidden', 1, 'marketing');
+SELECT mkt.billable('new'), mkt.billable('hidden');
+ROLLBACK;
+RESET ROLE;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA unseen CASCADE;
 DELETE FROM mkt.batch_report;
+DROP ROLE mkt_part_writer;

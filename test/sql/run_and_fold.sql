@@ -74,6 +74,14 @@ SELECT counted, filled FROM mkt.attachment WHERE contacts = 'late'::regclass;
 SELECT billable, non_marketing, total FROM mkt.usage WHERE account = 'l';
 SELECT id, marketing_status FROM late ORDER BY id;
 
+-- A statement writes one row for each account and kind of move, however many contacts it moves.
+CREATE TABLE bulk (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('bulk', account_column => 'account');
+INSERT INTO bulk SELECT i, 'bulk ' || i % 2, CASE WHEN i % 3 = 0 THEN 'non_marketing' ELSE 'marketing' END::mkt.status FROM generate_series(1, 600) AS i;
+SELECT account_name, was, until, sum(n), count(*) FROM mkt.run_bulk_count GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+UPDATE bulk SET marketing_status = 'non_marketing';
+SELECT account_name, was, until, sum(n), count(*) FROM mkt.run_bulk_count WHERE was IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
 DROP SCHEMA run CASCADE;

@@ -90,6 +90,15 @@ DELETE FROM mkt.increment WHERE edition = 'starter';
 SELECT account, billable, tier, tier_used, price FROM mkt.usage WHERE account IN ('full', 'over') ORDER BY account;
 ROLLBACK;
 
+-- Increments of one; none above what is included; and no quote of nothing.
+SELECT mkt.tier_limit(10, 1, 15), mkt.tier_increments(10, 1, 15), mkt.tier_increments(10, 5, 0), mkt.tier_limit(10, 5, 10), mkt.tier_limit(10, 5, 11);
+SELECT mkt.tier_limit(10, 0, 15);
+SELECT mkt.refuse_quote(NULL, 1, 'EUR', '2026-01-01', 'price');
+SELECT mkt.refuse_quote('starter', NULL, 'EUR', '2026-01-01', 'price');
+SELECT mkt.refuse_quote('starter', 1, NULL, '2026-01-01', 'price');
+SELECT mkt.refuse_quote('starter', 1, 'EUR', NULL, 'price');
+SELECT mkt.refuse_quote('starter', 1, 'EUR', '2026-01-01', NULL);
+
 -- Tiers and prices are for whom an administrator lets; mkt.usage shows them with nothing more.
 CREATE ROLE mkt_teller;
 GRANT SELECT ON mkt.usage TO mkt_teller;

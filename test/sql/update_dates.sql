@@ -58,7 +58,7 @@ SELECT mkt.next_renewal('oslo', '-infinity');
 SELECT mkt.next_update('annual', NULL, 'Mars/Olympus', now());
 
 -- There are no update dates before our era, nor after the last timestamp; without a commitment they are those of an annual one.
-SELECT mkt.next_update('annual', NULL, 'UTC', '0044-03-15 BC'), mkt.next_update('annual', NULL, 'UTC', '0001-01-01');
+SELECT mkt.next_update('annual', NULL, 'UTC', '0044-03-15 BC'), mkt.next_update('annual', NULL, 'UTC', '0001-02-10 BC'), mkt.next_update('annual', NULL, 'Asia/Kathmandu', '294276-12-15');
 SELECT started_on, mkt.next_update('monthly', started_on, 'UTC', '2026-03-10'), mkt.next_update('annual', started_on, 'UTC', '294276-11-30')
 FROM unnest(ARRAY['294275-12-31', '294276-12-31', '294277-01-01', '2000000-01-01', '5874897-12-31']::date[]) AS started_on;
 SELECT mkt.next_update(NULL, started_on, 'UTC', '2026-03-10'), mkt.next_update('monthly', started_on, 'UTC', '2026-03-10') FROM unnest(ARRAY[NULL, '2025-03-20']::date[]) AS started_on;
