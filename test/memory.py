@@ -95,8 +95,10 @@ GROUP BY 1 ORDER BY 2 DESC LIMIT 8
 
 # More than this is growth: buffers of one statement, and caches that fill with the system's own rows.
 ALLOWED = 1 << 20
-# What PostgreSQL keeps of a row until AFTER triggers have fired, and what a statement may need besides.
+# What PostgreSQL keeps of a row until AFTER triggers have fired, or for a BEFORE UPDATE trigger (32 bytes, whatever that
+# does); of a contact that is chosen, also its key, in an array; and what a statement may need besides.
 QUEUED = 40
+CHOSEN = 200
 BESIDES = 32 << 20
 # A sanitizer keeps what is freed for a while.
 SANITIZED = "ASAN_OPTIONS" in os.environ
@@ -192,13 +194,13 @@ def many_statements(n, accounts):
     return grown <= ALLOWED and not wrong, f"{n} statements: contexts grew by {mega(max(grown, 0))}"
 
 
-def one_statement(name, n, statement):
+def one_statement(name, n, statement, allowed):
     session = Session()
     session.run("SELECT mkt.billable('m1')")
     with Watch(session) as watch:
         session.run(statement)
     session.connection.close()
-    return SANITIZED or watch.grown <= QUEUED * n + BESIDES, f"{name} of {n} rows: the process grew by {mega(watch.grown)}"
+    return SANITIZED or watch.grown <= allowed * n + BESIDES, f"{name} of {n} rows: the process grew by {mega(watch.grown)}"
 
 
 def many_savepoints(n):
@@ -232,7 +234,8 @@ def main():
     tests = [
         ("statements", lambda: many_statements(arguments.statements, accounts)),
         ("savepoints", lambda: many_savepoints(max(arguments.statements // 10, 100))),
-    ] + [(name, lambda name=name, statement=statement: one_statement(name, rows, statement)) for name, statement in [
+    ] + [(name, lambda name=name, statement=statement: one_statement(name, rows, statement, CHOSEN if "set_" in name else QUEUED))
+         for name, statement in [
         ("INSERT", f"INSERT INTO much.contact (id, account, city, marketing_status) SELECT i, 'n' || i % {accounts}, 'Rome', 'marketing'"
                    f" FROM generate_series(100001, 100000 + {rows}) AS i"),
         ("UPDATE", "UPDATE much.contact SET marketing_status = 'non_marketing' WHERE id > 100000"),
