@@ -15,7 +15,7 @@ DIED = re.compile(r"terminated by signal|PANIC|TRAP|crash of another server proc
 INTERNAL = re.compile(r"XX\d\d\d")
 OURS = re.compile(r"\bmkt\.|\bsmith\.|\bcrm\.")
 # the functions of PostgreSQL's sources that do: type modifiers that are none, and steps of aggregates by themselves
-NONSENSE = re.compile(r"^(intervaltypmodleastfield|int[248]_avg\w*|float8_\w+),")
+NONSENSE = re.compile(r"^(intervaltypmodleastfield|int\w*_(avg|sum)\w*|float8_\w+),")
 SEVERITY, STATE, MESSAGE, DETAIL, CONTEXT, STATEMENT, LOCATION = 11, 12, 13, 14, 18, 19, 21
 
 
