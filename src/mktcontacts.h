@@ -520,6 +520,9 @@ extern void mkt_work_commit(const MktWork *work);
 
 extern void mkt_watch_move(const MktAttachment *attachment, Datum account,
 						   bool isnull, TimestampTz was, TimestampTz until);
+extern void mkt_watch_look(void);
+extern void *mkt_watch_touched(void);
+extern void mkt_watch_untouch(void *until_then);
 extern void mkt_watch_run(MktWork *work);
 extern void mkt_watch_init(void);
 

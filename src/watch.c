@@ -134,8 +134,8 @@ typedef struct Watched
 	MktAccountKey key;
 	bool		is_watched;
 	Boundary	known;
-	Touched    *touched;		/* by the transaction that ... */
-	LocalTransactionId by;		/* ... has this number */
+	Touched    *touched;		/* since the look ... */
+	uint64		since;			/* ... of this number */
 	char		status;
 } Watched;
 
@@ -158,10 +158,12 @@ static uint64 generation = 0;	/* how often it became stale */
 static bool filled = false;		/* it was begun without an error */
 static bool any = false;		/* some account is watched */
 static Touched *touched = NULL;
+static uint64 looks = 1;		/* how often that began anew */
 
 static void start_cache(void);
 static Watched *watched_of(const MktAttachment *attachment, Datum account);
 static void read_watched(Watched *watched, const char *account);
+static void look_at_touched(bool notify);
 static Touched **touched_in_order(int *n);
 static int	compare_locks(const void *a, const void *b);
 static int	order_of(uint32 left_lock, const char *left,
@@ -219,7 +221,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	watched = watched_of(attachment, account);
 	if (!watched->is_watched)
 		return;
-	if (watched->by != mkt_local_transaction())
+	if (watched->since != looks)
 	{
 		Touched    *new = MemoryContextAllocZero(TopTransactionContext, sizeof(Touched));
 
@@ -232,7 +234,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		new->next = touched;
 		touched = new;
 		watched->touched = new;
-		watched->by = mkt_local_transaction();
+		watched->since = looks;
 	}
 	if (added)
 		watched->touched->added++;
@@ -328,6 +330,29 @@ read_watched(Watched *watched, const char *account)
 	table_close(rel, AccessShareLock);
 }
 
+/* For a step of mkt.run(): what can fail at its end need not fail at the commit. */
+void
+mkt_watch_look(void)
+{
+	if (touched)
+		look_at_touched(true);
+}
+
+/* What has been touched until now. */
+void *
+mkt_watch_touched(void)
+{
+	return touched;
+}
+
+/* Only that has been: what came after it was rolled back. */
+void
+mkt_watch_untouch(void *until_then)
+{
+	touched = until_then;
+	looks++;
+}
+
 /* Before commit, while what was counted may still be in memory. */
 static void
 look_at_touched(bool notify)
@@ -336,7 +361,7 @@ look_at_touched(bool notify)
 	Touched   **accounts = touched_in_order(&n);
 	bool		read_only = XactReadOnly;
 
-	touched = NULL;
+	mkt_watch_untouch(NULL);
 	XactReadOnly = false;		/* it was not when it wrote contacts */
 	CommandCounterIncrement();	/* what the last statement wrote counts */
 	AcceptInvalidationMessages();	/* what others have found meanwhile */
@@ -926,7 +951,7 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			/* their memory goes with the transaction's */
-			touched = NULL;
+			mkt_watch_untouch(NULL);
 			break;
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			break;

@@ -53,6 +53,7 @@ mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
+	void	   *touched = mkt_watch_touched();
 
 	if (!work->catches)
 	{
@@ -67,6 +68,8 @@ mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg)
 			set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
 							  GUC_ACTION_LOCAL, true, 0, false);
 		step(arg);
+		if (work->commits)
+			mkt_watch_look();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -75,6 +78,7 @@ mkt_work_step(MktWork *work, void (*step) (void *arg), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		mkt_watch_untouch(touched);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
