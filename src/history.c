@@ -346,9 +346,16 @@ static void
 run(Named *named, const char *query)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
+	int			nargs = OidIsValid(named->types[2]) ? 3 : 2;
+	int			result;
 
-	if (SPI_execute_with_args(query, OidIsValid(named->types[2]) ? 3 : 2, named->types, named->values,
-							  named->nulls, !named->is_new, 0) != SPI_OK_SELECT)
+	if (named->attachment->nkeys == 1)
+		result = mkt_query_read(query, nargs, named->types, named->values, named->nulls,
+								!named->is_new);
+	else
+		result = SPI_execute_with_args(query, nargs, named->types, named->values, named->nulls,
+									   !named->is_new, 0);
+	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read a history");
 	mkt_act_again_as(rights);
 }

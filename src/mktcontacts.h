@@ -362,7 +362,12 @@ extern void mkt_append_close(MktAppender *appender);
 
 /* ---- query.c ---- */
 
+/* Of a query whose plan is kept. */
+#define MKT_KEPT_ARGUMENTS 3
+
 extern void mkt_query_run(const char *command,...) pg_attribute_printf(1, 2);
+extern int	mkt_query_read(const char *query, int nargs, Oid *types, Datum *values,
+						   const char *nulls, bool read_only);
 extern Datum mkt_query_texts(Datum *texts, int n);
 extern void mkt_query_return(FunctionCallInfo fcinfo);
 

@@ -15,6 +15,20 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
+
+/* So many plans are kept; queries that come later are planned each time. */
+#define MAX_KEPT 64
+
+typedef struct Kept
+{
+	char	   *query;
+	int			nargs;
+	Oid			types[MKT_KEPT_ARGUMENTS];
+	SPIPlanPtr	plan;
+} Kept;
+
+static SPIPlanPtr kept_plan(const char *query, int nargs, Oid *types);
 
 /* Runs one command, made like a string by psprintf(). */
 void
@@ -39,6 +53,46 @@ mkt_query_run(const char *command,...)
 		elog(ERROR, "could not run: %s", buffer.data);
 	AtEOXact_GUC(false, nestlevel);
 	pfree(buffer.data);
+}
+
+/*
+ * Runs a query that reads, by a plan that the session keeps: where there are many
+ * partitions, planning takes much longer than reading.
+ */
+int
+mkt_query_read(const char *query, int nargs, Oid *types, Datum *values,
+			   const char *nulls, bool read_only)
+{
+	SPIPlanPtr	plan = kept_plan(query, nargs, types);
+
+	if (plan)
+		return SPI_execute_plan(plan, values, nulls, read_only, 0);
+	return SPI_execute_with_args(query, nargs, types, values, nulls, read_only, 0);
+}
+
+static SPIPlanPtr
+kept_plan(const char *query, int nargs, Oid *types)
+{
+	static Kept kept[MAX_KEPT];
+	static int	nkept = 0;
+	Kept	   *new = &kept[nkept];
+
+	Assert(nargs <= MKT_KEPT_ARGUMENTS);
+	for (int i = 0; i < nkept; i++)
+		if (kept[i].nargs == nargs && strcmp(kept[i].query, query) == 0 &&
+			memcmp(kept[i].types, types, nargs * sizeof(Oid)) == 0)
+			return kept[i].plan;
+	if (nkept == MAX_KEPT)
+		return NULL;
+	new->plan = SPI_prepare_cursor(query, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	if (new->plan == NULL)
+		elog(ERROR, "could not prepare: %s", query);
+	new->query = MemoryContextStrdup(TopMemoryContext, query);
+	new->nargs = nargs;
+	memcpy(new->types, types, nargs * sizeof(Oid));
+	SPI_keepplan(new->plan);
+	nkept++;
+	return new->plan;
 }
 
 /* Texts as the value of a parameter. */

@@ -14,3 +14,8 @@ DELETE FROM mkt.account WHERE account = 'nonsense';
 
 SELECT * FROM mkt.verify();
 DROP SCHEMA nonsense CASCADE;
+
+-- The extension's own tables by another name.
+BEGIN;
+ALTER TABLE mkt.attachment RENAME TO attached;
+ROLLBACK;
