@@ -90,7 +90,8 @@ build_and_install()
 	done
 	make -s -C "$root" install DESTDIR="$work" >"$work/install.log"
 
-	export BUILT_WITH=$PG_CONFIG
+	BUILT_WITH=$(command -v "$PG_CONFIG")
+	export BUILT_WITH
 	PG_CONFIG=$work$("$PG_CONFIG" --bindir)/pg_config
 	export PATH=${PG_CONFIG%/*}:$PATH
 }

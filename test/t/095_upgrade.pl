@@ -153,7 +153,8 @@ sub build_old
 	local $ENV{COPT} = '';
 	local $ENV{MAKEFLAGS} = '';
 
-	system_or_bail('make', '-s', '-C', $sources, "DESTDIR=$folder", 'all');
+	# a copy of PostgreSQL's programs, as test/run makes, has no headers
+	system_or_bail('make', '-s', '-C', $sources, 'PG_CONFIG=' . ($ENV{BUILT_WITH} // 'pg_config'), 'all');
 	unlink(files());
 	system_or_bail("make -s -C '$sources' DESTDIR='$folder' install >'$folder/install.log'");
 }
