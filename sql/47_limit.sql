@@ -24,15 +24,10 @@ EXECUTE FUNCTION mkt.limit_changed();
 CREATE TRIGGER limit_deleted AFTER DELETE ON mkt.account
 FOR EACH ROW WHEN (OLD.maximum IS NOT NULL OR OLD.contact_limit IS NOT NULL)
 EXECUTE FUNCTION mkt.limit_changed();
-CREATE TRIGGER count_deleted_set AFTER INSERT ON mkt.account
-FOR EACH ROW WHEN (NEW.count_deleted)
-EXECUTE FUNCTION mkt.limit_changed('count_deleted');
-CREATE TRIGGER count_deleted_updated AFTER UPDATE ON mkt.account
-FOR EACH ROW WHEN (OLD.count_deleted <> NEW.count_deleted OR OLD.count_deleted AND OLD.account <> NEW.account)
-EXECUTE FUNCTION mkt.limit_changed('count_deleted');
-CREATE TRIGGER count_deleted_deleted AFTER DELETE ON mkt.account
-FOR EACH ROW WHEN (OLD.count_deleted)
-EXECUTE FUNCTION mkt.limit_changed('count_deleted');
+-- What sessions have read of settings is not kept in any role.
+CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE ON mkt.account
+FOR EACH STATEMENT EXECUTE FUNCTION mkt.limit_changed('any');
+ALTER TABLE mkt.account ENABLE ALWAYS TRIGGER settings_changed;
 
 CREATE TABLE mkt.parked_contact (
 	contacts	regclass	NOT NULL,

@@ -54,6 +54,14 @@ COMMENT ON COLUMN mkt.run_log.part IS 'run, for the whole call, or the part: str
 COMMENT ON PROCEDURE mkt.run() IS
 'Everything that is due: lets the triggers of tables that a subscription fills fire, counts and fills tables that were just attached, makes partitions of histories and drops what is kept no longer, applies updates, renews tiers, closes periods, runs workflows, recounts tables that may have drifted, folds counts. Outside a transaction block each part commits; what fails is noted in mkt.run_log, with a warning, and the rest is done. It waits for no lock longer than 10 s, or lock_timeout. Meant to be called every minute; any number of sessions may.';
 
+-- What sessions have read of settings is not kept in any role.
+CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE ON mkt.account
+FOR EACH STATEMENT EXECUTE FUNCTION mkt.limit_changed('any');
+ALTER TABLE mkt.account ENABLE ALWAYS TRIGGER settings_changed;
+DROP TRIGGER count_deleted_set ON mkt.account;
+DROP TRIGGER count_deleted_updated ON mkt.account;
+DROP TRIGGER count_deleted_deleted ON mkt.account;
+
 -- Accounts near a boundary. Nobody has looked how many places are left, so that the next transaction does.
 ALTER TABLE mkt.account_tier ADD COLUMN places_left bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN mkt.account_tier.near IS 'Whether it is so near that its transactions look more often, and hold a lock while they commit.';

@@ -75,6 +75,7 @@ static MemoryContext answers_context = NULL;
 static answers_hash *answers = NULL;
 static Oid	account_relid = InvalidOid; /* whose invalidation ends the answers */
 static bool stale = true;
+static bool changed = false;	/* settings were, by this transaction */
 
 /* The (sub)transaction, in which locks that were taken are still there. */
 static uint64 transaction = 1;
@@ -82,6 +83,7 @@ static uint64 transaction = 1;
 static Answer *answer_for(const MktAttachment *attachment, Datum account, bool isnull);
 static bool holds(const Answer *answer);
 static void start_answers(void);
+static void forget_own(void);
 static bool read_cycle(const char *account, MktCycle *cycle);
 static MktCommitment commitment_of(Datum label);
 static pg_tz *zone_of(const text *name);
@@ -410,8 +412,8 @@ mkt_account_changed(PG_FUNCTION_ARGS)
 		after = account_of_tuple(trigger->tg_newtuple, desc);
 
 	/* what has just been written is read below */
-	CacheInvalidateRelcache(trigger->tg_relation);
 	CommandCounterIncrement();
+	stale = changed = true;
 	redate_account(before);
 	if (after && strcmp(before, after) != 0)
 		redate_account(after);
@@ -528,7 +530,8 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			transaction++;
+			forget_own();
+			changed = false;
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
@@ -543,7 +546,15 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		transaction++;
+		forget_own();
+}
+
+/* What this transaction knows by its own settings, and its locks. */
+static void
+forget_own(void)
+{
+	transaction++;
+	stale |= changed;
 }
 
 static void

@@ -102,6 +102,7 @@ static MemoryContext limits_context = NULL;
 static limits_hash * limits = NULL;
 static Oid	account_relid = InvalidOid; /* whose invalidation ends the cache */
 static bool stale = true;
+static bool changed = false;	/* settings were, by this transaction */
 static bool filled = false;		/* it was begun without an error */
 static bool any = false;		/* some account has a limit */
 static bool any_counts_deleted = false;
@@ -488,7 +489,7 @@ refuse_contact(const Cap *limit)
 /*
  * Trigger on mkt.account: a limit holds from the moment it is set.  Those who
  * are writing without knowing of it finish first; those who know of one hold the
- * account's lock.  With an argument: what does not limit has changed.
+ * account's lock.  With an argument: any settings have changed.
  */
 Datum
 mkt_limit_changed(PG_FUNCTION_ARGS)
@@ -508,6 +509,7 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 				errmsg("mkt.limit_changed() is the trigger function of mkt.account"));
 	desc = RelationGetDescr(trigger->tg_relation);
 	CacheInvalidateRelcache(trigger->tg_relation);
+	stale = changed = true;
 	if (trigger->tg_trigger->tgnargs > 0)
 		return PointerGetDatum(NULL);
 
@@ -595,8 +597,11 @@ mkt_find_parked(PG_FUNCTION_ARGS)
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
-	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
-		mkt_limit_post();
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		return;
+	mkt_limit_post();
+	stale |= changed;
+	changed = false;
 }
 
 /* A rollback to a savepoint gives back locks, and takes counts along. */
@@ -604,8 +609,10 @@ static void
 end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					  SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		mkt_limit_post();
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	mkt_limit_post();
+	stale |= changed;
 }
 
 static void
