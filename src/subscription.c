@@ -10,10 +10,14 @@
  */
 #include "mktcontacts.h"
 
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+static bool any_subscribed(void);
 static List *unfollowed(Oid contacts);
 
 /* Lets replicated rows fire the triggers of a table, or of all; within SPI. */
@@ -49,6 +53,19 @@ mkt_subscription_fills(Oid contacts)
 	return SPI_processed > 0;
 }
 
+/* Mostly none is, and that is soon seen. */
+static bool
+any_subscribed(void)
+{
+	Relation	rel = table_open(SubscriptionRelRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	bool		any = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return any;
+}
+
 /* The same table, or all, where replicated rows do not fire them. */
 static List *
 unfollowed(Oid contacts)
@@ -56,6 +73,8 @@ unfollowed(Oid contacts)
 	List	   *tables = NIL;
 	bool		isnull;
 
+	if (!any_subscribed())
+		return NIL;
 	mkt_run_as_extension("SELECT t.contacts::pg_catalog.oid FROM mkt.subscribed_tables() AS t WHERE NOT t.follows AND $1 IN (0, t.contacts::pg_catalog.oid)",
 						 1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)}, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
