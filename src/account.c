@@ -73,9 +73,11 @@ typedef struct Answer
 
 static MemoryContext answers_context = NULL;
 static answers_hash *answers = NULL;
-static Oid	account_relid = InvalidOid; /* whose invalidation ends the answers */
-static bool stale = true;
-static bool changed = false;	/* settings were, by this transaction */
+static uint64 answers_settings = 0; /* those that they are by */
+
+static Oid	account_relid = InvalidOid; /* mkt.account */
+static uint64 settings = 1;		/* grows whenever settings may have changed */
+static bool changed = false;	/* they were, by this transaction */
 
 /* The (sub)transaction, in which locks that were taken are still there. */
 static uint64 transaction = 1;
@@ -243,7 +245,7 @@ answer_for(const MktAttachment *attachment, Datum account, bool isnull)
 	Answer	   *answer;
 	uint32		stripe;
 
-	if (stale || answers->members >= MAX_ANSWERS)
+	if (answers_settings != settings || answers->members >= MAX_ANSWERS)
 		start_answers();
 	if ((answer = answers_lookup(answers, key)) != NULL)
 		return answer;
@@ -274,10 +276,36 @@ start_answers(void)
 	if (answers_context == NULL)
 		answers_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts update dates",
 												ALLOCSET_DEFAULT_SIZES);
+	answers_settings = 0;
 	MemoryContextReset(answers_context);
-	account_relid = mkt_relation("account");
 	answers = answers_create(answers_context, 16, NULL);
-	stale = false;
+	answers_settings = mkt_account_read_settings();
+}
+
+/*
+ * What a session keeps of mkt.account is good while this number is the same.  Who
+ * begins to read asks for it first: what others change meanwhile makes it another.
+ */
+uint64
+mkt_account_read_settings(void)
+{
+	account_relid = mkt_relation("account");
+	return settings;
+}
+
+uint64
+mkt_account_settings(void)
+{
+	return settings;
+}
+
+/* For triggers of mkt.account: nobody keeps what he has read. */
+void
+mkt_account_settings_changed(Relation accounts)
+{
+	CacheInvalidateRelcache(accounts);
+	settings++;
+	changed = true;
 }
 
 /* An account as the settings and the reports name it. */
@@ -412,8 +440,8 @@ mkt_account_changed(PG_FUNCTION_ARGS)
 		after = account_of_tuple(trigger->tg_newtuple, desc);
 
 	/* what has just been written is read below */
+	mkt_account_settings_changed(trigger->tg_relation);
 	CommandCounterIncrement();
-	stale = changed = true;
 	redate_account(before);
 	if (after && strcmp(before, after) != 0)
 		redate_account(after);
@@ -554,14 +582,15 @@ static void
 forget_own(void)
 {
 	transaction++;
-	stale |= changed;
+	if (changed)
+		settings++;
 }
 
 static void
 forget(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == account_relid)
-		stale = true;
+		settings++;
 }
 
 void

@@ -190,7 +190,7 @@ flush(MktAppender *appender)
 	{
 		TupleTableSlot *slot = appender->slots[i];
 
-		if (appender->result && appender->result->ri_NumIndices > 0)
+		if (appender->result)
 		{
 			slot->tts_tableOid = RelationGetRelid(appender->rel);
 			mkt_insert_index_entries(appender->result, slot, appender->estate);

@@ -249,8 +249,7 @@ mkt_attach_renew(const MktAttachedTable *table)
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
 	create_triggers(&attach);
-	for (uint64 i = 0; i < nrows; i++)
-		mkt_query_run("%s", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+	mkt_query_run_rows(rows, nrows);
 	mkt_act_again_as(rights);
 	mkt_satellite_renew(table);
 	AtEOXact_GUC(false, nestlevel);

@@ -2,9 +2,9 @@
  * csv.c
  *	  Comma-separated values as RFC 4180 has them: one record of a buffer.
  *
- * Pure but for a cancel: bytes in, fields out.  The caller owns the buffer, which may end in the
- * middle of a record; then he is told that more is needed, and calls again with
- * the same record and more behind it.
+ * Pure but for a cancel: bytes in, fields out.  The caller owns the buffer, which
+ * may end in the middle of a record; then he is told that more is needed, and
+ * calls again with the same record and more behind it.
  *
  * Of a record that breaks the rules only the first line is given up, so that a
  * quote that somebody forgot to close does not take the rest of a file along.

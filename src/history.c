@@ -96,9 +96,8 @@ mkt_history(PG_FUNCTION_ARGS)
 
 /*
  * mkt.status_at(contacts, key, at, account): as it is now, from now on; before, by
- * the last change until then; else,
- * or where that was the contact's end, by what the first change after it says was
- * before; else as it is now.
+ * the last change until then; else, or where that was the contact's end, by what the
+ * first change after it says was before; else as it is now.
  */
 Datum
 mkt_status_at(PG_FUNCTION_ARGS)

@@ -100,10 +100,7 @@ typedef struct Cap
 
 static MemoryContext limits_context = NULL;
 static limits_hash * limits = NULL;
-static Oid	account_relid = InvalidOid; /* whose invalidation ends the cache */
-static bool stale = true;
-static bool changed = false;	/* settings were, by this transaction */
-static bool filled = false;		/* it was begun without an error */
+static uint64 limits_settings = 0;	/* those that they are by */
 static bool any = false;		/* some account has a limit */
 static bool any_counts_deleted = false;
 static bool counted = false;	/* some account's counts are known */
@@ -130,7 +127,7 @@ PG_FUNCTION_INFO_V1(mkt_find_parked);
 bool
 mkt_limit_any(void)
 {
-	if (stale || !filled)
+	if (limits_settings != mkt_account_settings())
 		look_for_any();
 	return any;
 }
@@ -197,7 +194,7 @@ mkt_limit_parks(const MktAttachment *attachment, Datum account, bool isnull,
 bool
 mkt_limit_counts_deleted(const MktAttachment *attachment, Datum account, bool isnull)
 {
-	if (stale || !filled)
+	if (limits_settings != mkt_account_settings())
 		look_for_any();
 	return any_counts_deleted && !isnull && limit_of(attachment, account, isnull)->counts_deleted;
 }
@@ -267,27 +264,22 @@ mkt_limit_post(void)
 		limit->counted = false;
 }
 
-/*
- * An invalidation that arrives while this reads makes it stale again; an error
- * leaves it unfilled.
- */
 static void
 look_for_any(void)
 {
+	uint64		settings = mkt_account_read_settings();
 	Relation	rel = table_open(mkt_relation("account"), AccessShareLock);
 
 	if (limits_context == NULL)
 		limits_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts limits",
 											   ALLOCSET_DEFAULT_SIZES);
-	filled = false;
+	limits_settings = 0;
 	counted = false;
 	MemoryContextReset(limits_context);
 	limits = limits_create(limits_context, 16, NULL);
-	account_relid = RelationGetRelid(rel);
-	stale = false;
 	any = has_entry(rel, "account_limited");
 	any_counts_deleted = has_entry(rel, "account_counts_deleted");
-	filled = true;
+	limits_settings = settings;
 	table_close(rel, AccessShareLock);
 }
 
@@ -508,8 +500,7 @@ mkt_limit_changed(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.limit_changed() is the trigger function of mkt.account"));
 	desc = RelationGetDescr(trigger->tg_relation);
-	CacheInvalidateRelcache(trigger->tg_relation);
-	stale = changed = true;
+	mkt_account_settings_changed(trigger->tg_relation);
 	if (trigger->tg_trigger->tgnargs > 0)
 		return PointerGetDatum(NULL);
 
@@ -597,11 +588,8 @@ mkt_find_parked(PG_FUNCTION_ARGS)
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		return;
-	mkt_limit_post();
-	stale |= changed;
-	changed = false;
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+		mkt_limit_post();
 }
 
 /* A rollback to a savepoint gives back locks, and takes counts along. */
@@ -609,17 +597,8 @@ static void
 end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 					  SubTransactionId parent, void *arg)
 {
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	mkt_limit_post();
-	stale |= changed;
-}
-
-static void
-forget(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == account_relid)
-		stale = true;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		mkt_limit_post();
 }
 
 void
@@ -627,5 +606,4 @@ mkt_limit_init(void)
 {
 	RegisterXactCallback(end_of_transaction, NULL);
 	RegisterSubXactCallback(end_of_subtransaction, NULL);
-	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }

@@ -262,6 +262,9 @@ extern void mkt_attachment_init(void);
 
 /* ---- account.c: an account's settings ---- */
 
+extern uint64 mkt_account_settings(void);
+extern uint64 mkt_account_read_settings(void);
+extern void mkt_account_settings_changed(Relation accounts);
 extern TimestampTz mkt_account_next_update(const MktAttachment *attachment,
 										   Datum account, bool isnull);
 extern TimestampTz mkt_account_update_after(const char *account,
@@ -366,6 +369,7 @@ extern void mkt_append_close(MktAppender *appender);
 #define MKT_KEPT_ARGUMENTS 3
 
 extern void mkt_query_run(const char *command,...) pg_attribute_printf(1, 2);
+extern void mkt_query_run_rows(SPITupleTable *rows, uint64 nrows);
 extern int	mkt_query_read(const char *query, int nargs, Oid *types, Datum *values,
 						   const char *nulls, bool read_only);
 extern Datum mkt_query_texts(Datum *texts, int n);

@@ -55,6 +55,14 @@ mkt_query_run(const char *command,...)
 	pfree(buffer.data);
 }
 
+/* Runs the commands that a query has returned. */
+void
+mkt_query_run_rows(SPITupleTable *rows, uint64 nrows)
+{
+	for (uint64 i = 0; i < nrows; i++)
+		mkt_query_run("%s", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+}
+
 /*
  * Runs a query that reads, by a plan that the session keeps: where there are many
  * partitions, planning takes much longer than reading.

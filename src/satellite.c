@@ -189,8 +189,6 @@ void
 mkt_satellite_renew(const MktAttachedTable *table)
 {
 	MktRights	rights = mkt_act_as(mkt_extension_owner());
-	SPITupleTable *rows;
-	uint64		nrows;
 
 	if (SPI_execute_with_args("SELECT 'DROP INDEX ' || i.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index AS i "
 							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) = 'until' UNION ALL "
@@ -201,10 +199,7 @@ mkt_satellite_renew(const MktAttachedTable *table)
 							  (Datum[]) {ObjectIdGetDatum(table->count_table), ObjectIdGetDatum(table->count_history), ObjectIdGetDatum(table->history)},
 							  NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the form of tables");
-	rows = SPI_tuptable;
-	nrows = SPI_processed;
-	for (uint64 i = 0; i < nrows; i++)
-		mkt_query_run("%s", SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+	mkt_query_run_rows(SPI_tuptable, SPI_processed);
 	mkt_act_again_as(rights);
 }
 

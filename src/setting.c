@@ -12,8 +12,6 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* Grows whenever the clock setting changes, so that caches can notice. */
-
 /* F2: the tool and the batch of statements that name none; empty: none. */
 char	   *mkt_source_type = NULL;
 char	   *mkt_source_name = NULL;

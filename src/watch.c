@@ -153,9 +153,8 @@ typedef struct Watched
 static MemoryContext watch_context = NULL;
 static watch_hash * watch = NULL;
 static Oid	tier_relid = InvalidOid;	/* whose invalidation ends the cache */
-static bool stale = true;
-static uint64 generation = 0;	/* how often it became stale */
-static bool filled = false;		/* it was begun without an error */
+static uint64 generation = 1;	/* grows whenever it becomes stale */
+static uint64 watch_generation = 0; /* that of what is in it; 0: nothing */
 static bool any = false;		/* some account is watched */
 static Touched *touched = NULL;
 static uint64 looks = 1;		/* how often that began anew */
@@ -210,7 +209,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	Watched    *watched;
 	bool		added;
 
-	if (stale || !filled)
+	if (watch_generation != generation)
 		start_cache();
 	if (!any || isnull)
 		return;
@@ -242,27 +241,24 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 		watched->touched->removed++;
 }
 
-/*
- * An invalidation that arrives while this reads makes it stale again; an error
- * leaves it unfilled.
- */
+/* An invalidation that arrives while this reads makes it stale again. */
 static void
 start_cache(void)
 {
+	uint64		read_from = generation;
 	Relation	rel = table_open(mkt_relation("account_tier"), AccessShareLock);
 	SysScanDesc scan;
 
 	if (watch_context == NULL)
 		watch_context = AllocSetContextCreate(CacheMemoryContext, "mktcontacts watched accounts",
 											  ALLOCSET_DEFAULT_SIZES);
-	filled = false;
+	watch_generation = 0;
 	MemoryContextReset(watch_context);
 	watch = watch_create(watch_context, 16, NULL);
 	tier_relid = RelationGetRelid(rel);
-	stale = false;
 	scan = systable_beginscan(rel, mkt_relation("account_tier_pkey"), true, NULL, 0, NULL);
 	any = HeapTupleIsValid(systable_getnext(scan));
-	filled = true;
+	watch_generation = read_from;
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
@@ -962,10 +958,7 @@ static void
 forget(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == tier_relid)
-	{
-		stale = true;
 		generation++;
-	}
 }
 
 /* Called last, so that its callback comes first. */
