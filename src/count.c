@@ -26,10 +26,9 @@
  * others are those of contacts that are there.
  *-------------------------------------------------------------------------
  */
-#include "mktcontacts.h"
+#include "count.h"
 
 #include "access/genam.h"
-#include "access/sysattr.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -54,30 +53,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* The columns of every table of counts. */
-#define CNT_ACCOUNT_NAME	1	/* the account as text */
-#define CNT_DELETED			2	/* contacts that are gone and still count */
-#define CNT_WAS				3	/* marketing until, before; null: no contact */
-#define CNT_UNTIL			4	/* marketing until, since; null: no contact */
-#define CNT_N				5	/* so many contacts */
-#define CNT_AT				6	/* when; null: a sum */
-#define CNT_ACCOUNT			7	/* the account as the contacts table has it */
-#define CNT_LANE			8	/* a random number, see below */
-#define CNT_COLUMNS			8
-
-/*
- * The index on the account has a random second column.  Entries that are equal
- * would all go to the last of their pages, and the dead ones on the pages left
- * behind would stay in the way of readers until VACUUM.  So new entries fall on
- * all pages of an account, and a page that is full removes its dead ones first.
- */
-#define LANES 1024
-
 /* One in so many rows written makes its account's rows be folded. */
 #define FOLD_ONE_IN 128
 
 /* Folding takes up to this many rows of an account at a time. */
 #define FOLD_ROWS 1024
+
+/* Who meets this many rows, dead ones included, sees to it that nobody meets them again. */
+#define SEAL_ROWS 64
 
 /* A statement that touches more accounts than this writes in between. */
 #define MAX_SUMS 50000
@@ -210,18 +193,18 @@ static Total *find_total(Total *totals, int ntotals, TimestampTz until,
 						 bool deleted);
 static bool is_over(const Total *total);
 static bool is_folded(const Total *total);
-static bool delete_row(Writer *writer, Move *move, Snapshot snapshot);
+static bool delete_row(Writer *writer, ItemPointer tid, Snapshot snapshot);
+static void seal_account(Writer *writer, Datum account_name, bool isnull,
+						 Datum account, const MktCountScan *scan, MktSeal *seal,
+						 Snapshot snapshot);
 static void write_history(Writer *writer, Datum account_name, bool isnull,
 						  const Move *move, Datum account);
 static int	read_moves(Writer *writer, Datum account_name, bool isnull,
-					   Snapshot snapshot, Move *moves);
+					   Snapshot snapshot, Move *moves, MktCountScan *scan);
 static void read_move(TupleTableSlot *slot, Move *move);
 static int64 marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at);
 static Oid	account_index(Relation rel);
 static Relation open_account_index(Relation rel);
-static IndexScanDesc scan_account(Relation rel, Relation index,
-								  Datum account_name, bool isnull,
-								  Snapshot snapshot);
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
 static bool shows_account(Oid contacts, Datum account, bool isnull);
@@ -439,14 +422,14 @@ billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
-	IndexScanDesc scan = scan_account(rel, index, account_name, isnull,
-									  GetActiveSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MktCountScan scan;
 	int64		billable = 0;
 	Sum		   *sum;
 	FrameIterator it;
 
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	mkt_count_scan_begin(&scan, rel, index, account_name, isnull, GetActiveSnapshot());
+	while (mkt_count_scan_next(&scan, slot))
 	{
 		Move		move;
 
@@ -456,7 +439,7 @@ billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 			billable += marketing_at(move.was, move.until, move.n, at);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	index_endscan(scan);
+	mkt_count_scan_end(&scan);
 
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
@@ -525,12 +508,13 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
-	IndexScanDesc scan = scan_account(rel, index, account_name, false, snapshot);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MktCountScan scan;
 	FrameIterator it;
 	Sum		   *sum;
 
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	mkt_count_scan_begin(&scan, rel, index, account_name, false, snapshot);
+	while (mkt_count_scan_next(&scan, slot))
 	{
 		Move		move;
 
@@ -538,7 +522,7 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 		count_one(&move, now, own && is_own(slot), counted);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	index_endscan(scan);
+	mkt_count_scan_end(&scan);
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 		if (is_account(sum, rel, account_name, false))
@@ -572,8 +556,7 @@ is_own(TupleTableSlot *slot)
 
 	slot_getattr(slot, CNT_AT, &isnull);
 	return !isnull &&
-		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
-																				  &isnull)));
+		TransactionIdIsCurrentTransactionId(mkt_row_xid(slot));
 }
 
 /*
@@ -857,8 +840,7 @@ write_row(Writer *writer, Datum account_name, bool isnull, const Move *move,
 	TupleTableSlot *slot = mkt_append_slot(writer->counts);
 
 	set_move(slot, account_name, isnull, move, account);
-	slot->tts_values[CNT_LANE - 1] =
-		Int16GetDatum(pg_prng_uint32(&pg_global_prng_state) % LANES);
+	slot->tts_values[CNT_LANE - 1] = Int64GetDatum(mkt_lane(writer->rel));
 	mkt_append_row(writer->counts);
 }
 
@@ -894,6 +876,9 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	Snapshot	snapshot;
 	Move	   *moves;
 	Total	   *totals;
+	MktCountScan scan;
+	MktSeal		seal = {0};
+	bool		seals;
 	int			nmoves;
 	int			ntotals = 0;
 
@@ -903,7 +888,10 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 								GetTransactionSnapshot() : GetLatestSnapshot());
 	moves = palloc(FOLD_ROWS * sizeof(Move));
 	totals = palloc(2 * FOLD_ROWS * sizeof(Total));
-	nmoves = read_moves(writer, account_name, isnull, snapshot, moves);
+	nmoves = read_moves(writer, account_name, isnull, snapshot, moves, &scan);
+	if (scan.nvisited >= SEAL_ROWS && nmoves < FOLD_ROWS && mkt_can_seal(writer->rel))
+		seal = mkt_seal_by(snapshot);
+	seals = seal.limit > scan.seal.limit;
 	for (int i = 0; i < nmoves; i++)
 	{
 		note_instant(totals, &ntotals, moves[i].was, &moves[i]);
@@ -914,9 +902,13 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 		Total	   *was = find_total(totals, ntotals, moves[i].was, moves[i].deleted);
 		Total	   *until = find_total(totals, ntotals, moves[i].until, moves[i].deleted);
 
-		if ((is_folded(was) && is_folded(until)) ||
-			!delete_row(writer, &moves[i], snapshot))
+		if (is_folded(was) && is_folded(until) && !seals)
 			continue;
+		if (!delete_row(writer, &moves[i].tid, snapshot))
+		{
+			seals = false;
+			continue;
+		}
 		if (moves[i].at != MKT_ABSENT)
 			write_history(writer, account_name, isnull, &moves[i], account);
 		if (was)
@@ -940,9 +932,33 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 		else if (sum.n != 0)
 			write_row(writer, account_name, isnull, &sum, account);
 	}
+	if (seals)
+		seal_account(writer, account_name, isnull, account, &scan, &seal, snapshot);
+	list_free_deep(scan.seals);
 	pfree(moves);
 	pfree(totals);
 	UnregisterSnapshot(snapshot);
+}
+
+/* Writes a seal in the place of those that were met. */
+static void
+seal_account(Writer *writer, Datum account_name, bool isnull, Datum account,
+			 const MktCountScan *scan, MktSeal *seal, Snapshot snapshot)
+{
+	Move		row = {.was = MKT_ABSENT,.until = MKT_ABSENT,.at = MKT_ABSENT};
+	ListCell   *cell;
+
+	foreach(cell, scan->seals)
+		delete_row(writer, lfirst(cell), snapshot);
+	for (int i = 0; i < Max(seal->nopen, 1); i++)
+	{
+		TupleTableSlot *slot = mkt_append_slot(writer->counts);
+
+		row.n = mkt_seal_row(seal, i);
+		set_move(slot, account_name, isnull, &row, account);
+		slot->tts_values[CNT_LANE - 1] = Int64GetDatum(-seal->limit);
+		mkt_append_row(writer->counts);
+	}
 }
 
 /* Not while a dump is being restored, when there is no index yet. */
@@ -1014,11 +1030,11 @@ is_folded(const Total *total)
 }
 
 static bool
-delete_row(Writer *writer, Move *move, Snapshot snapshot)
+delete_row(Writer *writer, ItemPointer tid, Snapshot snapshot)
 {
 	TM_FailureData failure;
 
-	return table_tuple_delete(writer->rel, &move->tid, GetCurrentCommandId(true),
+	return table_tuple_delete(writer->rel, tid, GetCurrentCommandId(true),
 							  snapshot, InvalidSnapshot, false, &failure,
 							  false) == TM_Ok;
 }
@@ -1038,17 +1054,17 @@ write_history(Writer *writer, Datum account_name, bool isnull, const Move *move,
 
 static int
 read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
-		   Move *moves)
+		   Move *moves, MktCountScan *scan)
 {
-	IndexScanDesc scan = scan_account(writer->rel, writer->by_account, account_name,
-									  isnull, snapshot);
 	int			nmoves = 0;
 
-	while (nmoves < FOLD_ROWS &&
-		   index_getnext_slot(scan, ForwardScanDirection, writer->slot))
+	mkt_count_scan_begin(scan, writer->rel, writer->by_account, account_name, isnull,
+						 snapshot);
+	scan->for_folding = true;
+	while (nmoves < FOLD_ROWS && mkt_count_scan_next(scan, writer->slot))
 		if (!is_own(writer->slot))
 			read_move(writer->slot, &moves[nmoves++]);
-	index_endscan(scan);
+	mkt_count_scan_end(scan);
 	ExecClearTuple(writer->slot);
 	return nmoves;
 }
@@ -1117,21 +1133,6 @@ open_account_index(Relation rel)
 	return index_open(index, AccessShareLock);
 }
 
-static IndexScanDesc
-scan_account(Relation rel, Relation index, Datum account_name, bool isnull,
-			 Snapshot snapshot)
-{
-	IndexScanDesc scan = mkt_index_beginscan(rel, index, snapshot, 1);
-	ScanKeyData key;
-
-	ScanKeyEntryInitialize(&key, isnull ? SK_ISNULL | SK_SEARCHNULL : 0, 1,
-						   isnull ? InvalidStrategy : BTEqualStrategyNumber,
-						   InvalidOid, index->rd_indcollation[0],
-						   isnull ? InvalidOid : F_TEXTEQ, account_name);
-	index_rescan(scan, &key, 1, NULL, 0);
-	return scan;
-}
-
 /* Whether a table of counts can be read by account, or is still being restored. */
 bool
 mkt_count_is_ready(Oid count_table)
@@ -1158,15 +1159,15 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	Relation	index = open_account_index(rel);
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), CNT_ACCOUNT - 1);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	IndexScanDesc scan;
+	MktCountScan scan;
 	int64		pending = 0;
 	Move		move;
 	FrameIterator it;
 	Sum		   *sum;
 
 	snapshot = RegisterSnapshot(snapshot);
-	scan = scan_account(rel, index, name, false, snapshot);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	mkt_count_scan_begin(&scan, rel, index, name, false, snapshot);
+	while (mkt_count_scan_next(&scan, slot))
 	{
 		bool		isnull;
 
@@ -1178,7 +1179,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 		*typed = datumCopy(slot_getattr(slot, CNT_ACCOUNT, &isnull),
 						   att->attbyval, att->attlen);
 	}
-	index_endscan(scan);
+	mkt_count_scan_end(&scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 
@@ -1214,13 +1215,13 @@ mkt_count_redate(const MktAttachment *attachment, const char *account,
 	Relation	index = open_account_index(rel);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot	snapshot;
-	IndexScanDesc scan;
+	MktCountScan scan;
 
 	mkt_count_post_all(attachment->count_table);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = scan_account(rel, index, CStringGetTextDatum(account), false, snapshot);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	mkt_count_scan_begin(&scan, rel, index, CStringGetTextDatum(account), false, snapshot);
+	while (mkt_count_scan_next(&scan, slot))
 	{
 		bool		isnull;
 		Datum		typed = slot_getattr(slot, CNT_ACCOUNT, &isnull);
@@ -1232,7 +1233,7 @@ mkt_count_redate(const MktAttachment *attachment, const char *account,
 		if (move.deleted && pends(move.was, now, next))
 			move_account(attachment, typed, isnull, true, move.was, next, -move.n);
 	}
-	index_endscan(scan);
+	mkt_count_scan_end(&scan);
 	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
@@ -1401,7 +1402,7 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (SPI_execute(psprintf("SELECT account_name, account FROM (SELECT account_name, account, "
 							 "count(*) AS rows, sum(n) AS n, bool_or(at IS NOT NULL) AS moves, "
-							 "deleted AND until OPERATOR(pg_catalog.<=) mkt.now() AS ended FROM ONLY %s GROUP BY account_name, account, until, deleted) AS c "
+							 "deleted AND until OPERATOR(pg_catalog.<=) mkt.now() AS ended FROM ONLY %s WHERE COALESCE(was, until) IS NOT NULL GROUP BY account_name, account, until, deleted) AS c "
 							 "WHERE rows OPERATOR(pg_catalog.>) 1 OR moves OR n OPERATOR(pg_catalog.=) 0 OR ended "
 							 "GROUP BY account_name, account", name),
 					false, 0) != SPI_OK_SELECT)

@@ -120,13 +120,16 @@ create_counts(Oid contacts, const char *account_type)
 {
 	char	   *name = choose_name(contacts, "count");
 
-	mkt_query_run("CREATE %sTABLE mkt.%s (account %s, lane pg_catalog.int2) INHERITS (mkt.contact_count) "
+	mkt_query_run("CREATE %sTABLE mkt.%s (account %s, lane pg_catalog.int8) INHERITS (mkt.contact_count) "
 				  "WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
 				  unlogged(contacts), quote_identifier(name), account_type);
 
 	/* entries of one account that died must be removable one by one */
 	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
 				  quote_identifier(name));
+	mkt_query_run("CREATE TRIGGER lane BEFORE INSERT ON mkt.%s FOR EACH ROW EXECUTE FUNCTION mkt.give_lane()",
+				  quote_identifier(name));
+	mkt_query_run("ALTER TABLE mkt.%s ENABLE ALWAYS TRIGGER lane", quote_identifier(name));
 	identify_rows(quote_qualified_identifier("mkt", name));
 	comment(name, "Counts", contacts);
 	return get_relname_relid(name, mkt_schema());
@@ -183,7 +186,7 @@ create_history(Oid contacts, const char *account_type, int nkeys, const AttrNumb
 
 /*
  * Brings the tables to their present form: rows that a publication can tell apart,
- * and counts without an index on instants.
+ * and counts without an index on instants, that can be sealed.
  */
 void
 mkt_satellite_renew(const MktAttachedTable *table)
@@ -192,6 +195,11 @@ mkt_satellite_renew(const MktAttachedTable *table)
 
 	if (SPI_execute_with_args("SELECT 'DROP INDEX ' || i.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index AS i "
 							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) = 'until' UNION ALL "
+							  "SELECT pg_catalog.format(c.command, a.attrelid::pg_catalog.regclass) FROM pg_catalog.pg_attribute AS a "
+							  "CROSS JOIN (VALUES ('ALTER TABLE %s ALTER lane TYPE pg_catalog.int8'), "
+							  "('CREATE TRIGGER lane BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION mkt.give_lane()'), "
+							  "('ALTER TABLE %s ENABLE ALWAYS TRIGGER lane')) AS c (command) "
+							  "WHERE a.attrelid = $1 AND a.attname = 'lane' AND a.atttypid = 'pg_catalog.int2'::pg_catalog.regtype UNION ALL "
 							  "SELECT 'ALTER TABLE ' || t.relid || ' REPLICA IDENTITY FULL' FROM ("
 							  "VALUES ($1::pg_catalog.regclass), ($2) UNION ALL SELECT relid FROM pg_catalog.pg_partition_tree($3) WHERE isleaf) AS t (relid) "
 							  "JOIN pg_catalog.pg_class AS c ON c.oid = t.relid AND c.relreplident <> 'f'",
