@@ -54,13 +54,13 @@
 #include "utils/timestamp.h"
 
 /* One in so many rows written makes its account's rows be folded. */
-#define FOLD_ONE_IN 128
+#define FOLD_ONE_IN 32
 
 /* Folding takes up to this many rows of an account at a time. */
 #define FOLD_ROWS 1024
 
 /* Who meets this many rows, dead ones included, sees to it that nobody meets them again. */
-#define SEAL_ROWS 64
+#define SEAL_ROWS 32
 
 /* A statement that touches more accounts than this writes in between. */
 #define MAX_SUMS 50000

@@ -34,7 +34,7 @@
 #include "utils/fmgroids.h"
 
 /* So many lanes are a block. */
-#define BLOCK 1024
+#define BLOCK 64
 
 #define block_of(lane) ((lane) & ~(int64) (BLOCK - 1))
 
