@@ -47,6 +47,8 @@ NEAREST = {
     "count": ["usage_and_billable", "verify_and_repair", "statements",
               "run_and_fold", "deleted_contacts_count",
               "partition_statements_are_seen", "past_counts", "transactions"],
+    "seal": ["sealed_counts", "readers_pass_by_what_is_sealed.spec",
+             "run_and_fold"],
     "limit": ["maximum", "deleted_contacts_count",
               "first_maximum_waits_for_writers.spec",
               "many_changes_at_once.spec"],
