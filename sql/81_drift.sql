@@ -60,4 +60,4 @@ CREATE FUNCTION mkt.table_altered() RETURNS event_trigger
 LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'mkt_table_altered';
 REVOKE ALL ON FUNCTION mkt.table_altered() FROM PUBLIC;
-COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';
+COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled or dropped, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';

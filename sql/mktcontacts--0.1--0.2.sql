@@ -251,9 +251,9 @@ END;
 REVOKE ALL ON FUNCTION mkt.subscribed_tables() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.subscribed_tables() IS 'Attached tables that a subscription fills, themselves or their partitions, and whether the replicated rows fire their triggers.';
 DROP EVENT TRIGGER mktcontacts_altered;
-CREATE EVENT TRIGGER mktcontacts_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'DROP TABLE', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION') EXECUTE FUNCTION mkt.table_altered();
+CREATE EVENT TRIGGER mktcontacts_altered ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'DROP TABLE', 'ALTER TRIGGER', 'DROP TRIGGER', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION') EXECUTE FUNCTION mkt.table_altered();
 COMMENT ON EVENT TRIGGER mktcontacts_altered IS 'Notices what attached tables'' own triggers cannot: partitions that come and go, triggers that are disabled, subscriptions that fill them.';
-COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';
+COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled or dropped, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';
 
 -- Tables of counts can be sealed.
 CREATE FUNCTION mkt.give_lane() RETURNS trigger

@@ -19,9 +19,11 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+static bool is_other_table(const Node *command);
 static bool has_come_as_copy(const MktAttachedTable *table);
 static void check_step(void *arg);
 static void repair_step(void *arg);
@@ -31,7 +33,10 @@ static void run_query(const char *query, const MktAttachedTable *table);
 
 PG_FUNCTION_INFO_V1(mkt_table_altered);
 
-/* Event trigger, after ALTER TABLE and DROP TABLE, and what makes or changes a subscription. */
+/*
+ * Event trigger, after what makes, alters or drops tables or triggers, or makes or
+ * changes a subscription.
+ */
 Datum
 mkt_table_altered(PG_FUNCTION_ARGS)
 {
@@ -39,6 +44,8 @@ mkt_table_altered(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_MKT_WRONG_CALL),
 				errmsg("mkt.table_altered() is the function of event trigger mktcontacts_altered"));
+	if (is_other_table(((EventTriggerData *) fcinfo->context)->parsetree))
+		PG_RETURN_NULL();
 	if (mkt_version_script_runs() || !mkt_version_is_ours())
 		PG_RETURN_NULL();		/* mkt.run() will see it */
 	SPI_connect();
@@ -46,6 +53,16 @@ mkt_table_altered(PG_FUNCTION_ARGS)
 	mkt_run_as_extension("SELECT mkt.suspect_tables()", 0, NULL, NULL, NULL);
 	SPI_finish();
 	PG_RETURN_NULL();
+}
+
+/*
+ * Of tables that are made, only partitions matter: one that has come and gone again
+ * by the next mkt.run() leaves no other trace.
+ */
+static bool
+is_other_table(const Node *command)
+{
+	return IsA(command, CreateStmt) && ((const CreateStmt *) command)->partbound == NULL;
 }
 
 /* A table that is attached now is right now. */

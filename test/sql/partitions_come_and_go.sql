@@ -36,6 +36,16 @@ INSERT INTO thirties (account, id, marketing_status, marketing_until_next_update
 SELECT mkt.billable('c');
 SELECT * FROM mkt.verify();
 
+-- Nor need it wait for readers to leave.
+ALTER TABLE contact ATTACH PARTITION thirties FOR VALUES FROM (20) TO (30);
+SELECT count(*) AS mended FROM mkt.repair();
+SELECT mkt.billable('c');
+ALTER TABLE contact DETACH PARTITION thirties CONCURRENTLY;
+SELECT contacts, account, counted, actual FROM mkt.repair();
+UPDATE thirties SET marketing_status = 'non_marketing' WHERE id = 22;
+SELECT mkt.billable('c');
+SELECT * FROM mkt.verify();
+
 -- A partition that is emptied by itself, or dropped.
 TRUNCATE tens;
 SELECT contacts, account, counted, actual FROM mkt.verify();

@@ -70,7 +70,7 @@ usleep(500_000);
 my $victim = query("SELECT min(pid) $clients");
 kill 'KILL', $victim;
 $_->finish for @work;
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+wait_for_server();
 is(verify(), '', 'exact after the death of a backend');
 is(told_otherwise(), '0|0', 'the histories end at what is there');
 
@@ -159,7 +159,7 @@ sub crash_with_ledgers
 			kill_server();
 		}
 		$work->finish;
-		$round % 2 ? $node->poll_query_until('postgres', 'SELECT true') : $node->start;
+		$round % 2 ? wait_for_server() : $node->start;
 		my ($wrong, $seen) = qx($python $program check $folder $round 2>&1) =~ /^(.*?)(?:# ([^\n]*)\n)?\z/s;
 		is($wrong, '', "crash $round, of $how: nothing is lost or doubled");
 		last if !$seen || $wrong ne '';

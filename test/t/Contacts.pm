@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
 use Exporter 'import';
-our @EXPORT = qw($node start_server query verify script pgbench start_psql kill_server);
+our @EXPORT = qw($node start_server query verify script pgbench start_psql kill_server wait_for_server);
 
 our $node;
 
@@ -93,6 +93,17 @@ sub kill_server
 		usleep(50_000);
 	}
 	die 'the server is still there';
+}
+
+# Until it has recovered; a client that it turns away may break the pipe that we write to.
+sub wait_for_server
+{
+	for (1 .. 1800)
+	{
+		return if eval { query('SELECT true') };
+		usleep(100_000);
+	}
+	die 'the server does not come back';
 }
 
 1;
