@@ -499,6 +499,9 @@ read_contact(const MktAttachment *attachment, TupleTableSlot *slot,
 	Datum		status;
 	Datum		until;
 
+	/* mostly the last of those that are read; one call for all is cheaper */
+	slot_getsomeattrs(slot, attachment->source_name);
+
 	contact->account = attachment->constant_account;
 	contact->account_null = false;
 	if (attachment->account)
