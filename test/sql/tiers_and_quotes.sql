@@ -12,6 +12,8 @@ SELECT mkt.tier_limit(9223372036854775807, 9223372036854775807, 9223372036854775
 SELECT mkt.tier_limit(8, 9223372036854775800, 9);
 SELECT mkt.tier_limit(0, 10, 9223372036854775807);
 SELECT mkt.tier_limit(-1, 10, 1);
+SELECT mkt.tier_limit(1, 0, 1);
+SELECT mkt.tier_increments(-1, 10, 1);
 SELECT mkt.tier_increments(1, 0, 1);
 SELECT mkt.tier('starter', 9223372036854775807);
 \echo :SQLSTATE
