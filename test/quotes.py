@@ -64,7 +64,7 @@ def main():
     connection = psycopg2.connect("")
     cursor = connection.cursor()
     cursor.execute("SET client_min_messages = warning; SET jit = off;"
-                   "SET statement_timeout = '10min';"
+                   "SET statement_timeout = '1h';"
                    "CREATE EXTENSION IF NOT EXISTS mktcontacts")
     sizes, prices = make_tables(rng)
     checks = [

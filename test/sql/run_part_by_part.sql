@@ -74,9 +74,11 @@ CREATE TRIGGER sleep BEFORE UPDATE ON contact FOR EACH ROW EXECUTE FUNCTION slee
 ALTER TABLE contact DISABLE TRIGGER sleep;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = true WHERE id = 1;
 ALTER TABLE contact ENABLE TRIGGER sleep;
-SET mktcontacts.clock = '2026-05-01 00:05+00';
-SET statement_timeout = '300ms';
+SET mktcontacts.clock = '2026-06-01 00:05+00';
+SET statement_timeout = '2s';
+\set VERBOSITY terse
 CALL mkt.run();
+\set VERBOSITY default
 RESET statement_timeout;
 SELECT part, finished_at IS NULL AS not_finished FROM mkt.run_log WHERE run = (SELECT max(run) FROM mkt.run_log);
 DROP TRIGGER sleep ON contact;
