@@ -879,22 +879,24 @@ append_state(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc,
 			 Oid status, bool flag, const TimestampTz *until)
 {
 	HeapTupleHeader header = tuple->t_data;
-	uint32		before = header->t_hoff + length_before(attachment, tuple, desc);
-	uint32		place = header->t_hoff + INTALIGN(before - header->t_hoff);
-	uint32		until_place = header->t_hoff + DOUBLEALIGN(place - header->t_hoff + sizeof(Oid) + sizeof(bool));
-	uint32		len = until ? until_place + sizeof(TimestampTz) : place + sizeof(Oid) + sizeof(bool);
+	uint32		before = length_before(attachment, tuple, desc);
+	uint32		status_at = INTALIGN(before);
+	uint32		flag_at = status_at + sizeof(Oid);
+	uint32		until_at = DOUBLEALIGN(flag_at + sizeof(bool));
+	uint32		len = header->t_hoff +
+	(until ? until_at + sizeof(TimestampTz) : flag_at + sizeof(bool));
 	HeapTuple	changed = palloc0(HEAPTUPLESIZE + len);
-	char	   *data = (char *) changed + HEAPTUPLESIZE;
+	char	   *data = (char *) changed + HEAPTUPLESIZE + header->t_hoff;
 
 	changed->t_len = len;
 	changed->t_self = tuple->t_self;
 	changed->t_tableOid = tuple->t_tableOid;
-	changed->t_data = (HeapTupleHeader) data;
-	memcpy(data, header, before);
-	memcpy(data + place, &status, sizeof(Oid));
-	memcpy(data + place + sizeof(Oid), &flag, sizeof(bool));
+	changed->t_data = (HeapTupleHeader) ((char *) changed + HEAPTUPLESIZE);
+	memcpy(changed->t_data, header, header->t_hoff + before);
+	memcpy(data + status_at, &status, sizeof(Oid));
+	memcpy(data + flag_at, &flag, sizeof(bool));
 	if (until)
-		memcpy(data + until_place, until, sizeof(TimestampTz));
+		memcpy(data + until_at, until, sizeof(TimestampTz));
 	for (int i = attachment->status - 1; i < attachment->until; i++)
 	{
 		if (i < attachment->flag || until)

@@ -182,6 +182,8 @@ static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
 					  const Move *move, Datum account);
+static void write_in_lane(Writer *writer, int64 lane, Datum account_name,
+						  bool isnull, const Move *move, Datum account);
 static void set_move(TupleTableSlot *slot, Datum account_name, bool isnull,
 					 const Move *move, Datum account);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
@@ -194,8 +196,10 @@ static Total *find_total(Total *totals, int ntotals, TimestampTz until,
 static bool is_over(const Total *total);
 static bool is_folded(const Total *total);
 static bool delete_row(Writer *writer, ItemPointer tid, Snapshot snapshot);
+static void write_total(Writer *writer, Datum account_name, bool isnull,
+						const Total *total, Datum account);
 static void seal_account(Writer *writer, Datum account_name, bool isnull,
-						 Datum account, const MktCountScan *scan, MktSeal *seal,
+						 Datum account, const MktCountScan *scan, const MktSeal *seal,
 						 Snapshot snapshot);
 static void write_history(Writer *writer, Datum account_name, bool isnull,
 						  const Move *move, Datum account);
@@ -837,10 +841,17 @@ static void
 write_row(Writer *writer, Datum account_name, bool isnull, const Move *move,
 		  Datum account)
 {
+	write_in_lane(writer, mkt_lane(writer->rel), account_name, isnull, move, account);
+}
+
+static void
+write_in_lane(Writer *writer, int64 lane, Datum account_name, bool isnull,
+			  const Move *move, Datum account)
+{
 	TupleTableSlot *slot = mkt_append_slot(writer->counts);
 
 	set_move(slot, account_name, isnull, move, account);
-	slot->tts_values[CNT_LANE - 1] = Int64GetDatum(mkt_lane(writer->rel));
+	slot->tts_values[CNT_LANE - 1] = Int64GetDatum(lane);
 	mkt_append_row(writer->counts);
 }
 
@@ -917,21 +928,7 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 			until->n += moves[i].n;
 	}
 	for (int i = 0; i < ntotals; i++)
-	{
-		Move		sum = {
-			.deleted = totals[i].deleted,
-			.was = MKT_ABSENT,.until = totals[i].until,.at = MKT_ABSENT,.n = totals[i].n
-		};
-		Move		end = {
-			.deleted = true,
-			.was = totals[i].until,.until = MKT_ABSENT,.at = mkt_now(),.n = totals[i].n
-		};
-
-		if (sum.n != 0 && is_over(&totals[i]))
-			write_history(writer, account_name, isnull, &end, account);
-		else if (sum.n != 0)
-			write_row(writer, account_name, isnull, &sum, account);
-	}
+		write_total(writer, account_name, isnull, &totals[i], account);
 	if (seals)
 		seal_account(writer, account_name, isnull, account, &scan, &seal, snapshot);
 	list_free_deep(scan.seals);
@@ -940,10 +937,32 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 	UnregisterSnapshot(snapshot);
 }
 
+/* A sum, or what deleted contacts that count no longer leave. */
+static void
+write_total(Writer *writer, Datum account_name, bool isnull, const Total *total,
+			Datum account)
+{
+	Move		sum = {
+		.deleted = total->deleted,
+		.was = MKT_ABSENT,.until = total->until,.at = MKT_ABSENT,.n = total->n
+	};
+	Move		end = {
+		.deleted = true,
+		.was = total->until,.until = MKT_ABSENT,.at = mkt_now(),.n = total->n
+	};
+
+	if (total->n == 0)
+		return;
+	if (is_over(total))
+		write_history(writer, account_name, isnull, &end, account);
+	else
+		write_row(writer, account_name, isnull, &sum, account);
+}
+
 /* Writes a seal in the place of those that were met. */
 static void
 seal_account(Writer *writer, Datum account_name, bool isnull, Datum account,
-			 const MktCountScan *scan, MktSeal *seal, Snapshot snapshot)
+			 const MktCountScan *scan, const MktSeal *seal, Snapshot snapshot)
 {
 	Move		row = {.was = MKT_ABSENT,.until = MKT_ABSENT,.at = MKT_ABSENT};
 	ListCell   *cell;
@@ -952,12 +971,8 @@ seal_account(Writer *writer, Datum account_name, bool isnull, Datum account,
 		delete_row(writer, lfirst(cell), snapshot);
 	for (int i = 0; i < Max(seal->nopen, 1); i++)
 	{
-		TupleTableSlot *slot = mkt_append_slot(writer->counts);
-
 		row.n = mkt_seal_row(seal, i);
-		set_move(slot, account_name, isnull, &row, account);
-		slot->tts_values[CNT_LANE - 1] = Int64GetDatum(-seal->limit);
-		mkt_append_row(writer->counts);
+		write_in_lane(writer, -seal->limit, account_name, isnull, &row, account);
 	}
 }
 

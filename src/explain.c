@@ -30,7 +30,7 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 	Datum		parked_at;
 	Oid			types[4] = {InvalidOid, InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[4] = {0};
-	char		nulls[] = {' ', PG_ARGISNULL(2) ? 'n' : ' ', ' ', ' '};
+	char		nulls[] = "    ";
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -40,25 +40,11 @@ mkt_find_contact(PG_FUNCTION_ARGS)
 	attachment = mkt_attachment_of(PG_GETARG_OID(0));
 	mkt_check_may_read(PG_GETARG_OID(0));
 	mkt_key_check_one(attachment, !PG_ARGISNULL(2));
-	types[0] = get_atttype(attachment->relid, attachment->keys[0]);
-	types[1] = attachment->account_type;
-	if (attachment->nkeys > 1)
-	{
-		contact = mkt_key_several(attachment, PG_GETARG_DATUM(1), "c.");
-		nulls[0] = 'n';
-	}
-	else
-	{
-		contact = psprintf("c.%s OPERATOR(pg_catalog.=) $1",
-						   mkt_attachment_column(attachment, attachment->keys[0]));
-		values[0] = mkt_key_convert(PG_GETARG_DATUM(1), TEXTOID, types[0]);
-	}
+	contact = mkt_key_contact_condition(attachment, PG_GETARG_DATUM(1),
+										PG_ARGISNULL(2) ? (Datum) 0 : PG_GETARG_DATUM(2),
+										types, values, nulls);
 	if (!PG_ARGISNULL(2))
-	{
-		values[1] = mkt_key_convert(PG_GETARG_DATUM(2), TEXTOID, types[1]);
 		account = CStringGetTextDatum(mkt_account_text(types[1], values[1]));
-		contact = psprintf("%s%s", contact, mkt_key_account_condition(attachment, "$2"));
-	}
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();

@@ -55,7 +55,6 @@ typedef struct Found
 } Found;
 
 static Named named_contact(FunctionCallInfo fcinfo, int account_argno);
-static void set_key(Named *named, Datum key);
 static bool may_know(Named *named);
 static void run(Named *named, const char *query);
 static Found find(Named *named, const char *query, const char *value);
@@ -271,42 +270,18 @@ named_contact(FunctionCallInfo fcinfo, int account_argno)
 	named.history = mkt_qualified_name(named.table->history);
 	named.is_new = mkt_change_post_for_reader();
 	mkt_key_check_one(named.attachment, !PG_ARGISNULL(account_argno));
-	set_key(&named, PG_GETARG_DATUM(1));
+	named.nulls[2] = ' ';
+	named.has_account = !PG_ARGISNULL(account_argno);
+	named.contact = mkt_key_contact_condition(named.attachment, PG_GETARG_DATUM(1),
+											  named.has_account ? PG_GETARG_DATUM(account_argno) : (Datum) 0,
+											  named.types, named.values, named.nulls);
+	named.key = named.attachment->nkeys == 1 ? "contact OPERATOR(pg_catalog.=) $1" :
+		mkt_key_several(named.attachment, PG_GETARG_DATUM(1), NULL);
 	named.condition = named.key;
-	named.types[1] = named.attachment->account_type;
-	if (!PG_ARGISNULL(account_argno))
-	{
-		named.values[1] = mkt_key_convert(PG_GETARG_DATUM(account_argno), TEXTOID, named.types[1]);
-		named.nulls[1] = ' ';
-		named.has_account = true;
-		named.contact = psprintf("%s%s", named.contact,
-								 mkt_key_account_condition(named.attachment, "$2"));
+	if (named.has_account)
 		named.condition = psprintf("%s AND (account OPERATOR(pg_catalog.=) $2 OR from_account OPERATOR(pg_catalog.=) $2)",
 								   named.key);
-	}
 	return named;
-}
-
-/* $1 is a key of one column; one of several stands in the conditions. */
-static void
-set_key(Named *named, Datum key)
-{
-	const MktAttachment *attachment = named->attachment;
-
-	memcpy(named->nulls, "nn ", sizeof(named->nulls));
-	named->types[0] = TEXTOID;
-	if (attachment->nkeys > 1)
-	{
-		named->key = mkt_key_several(attachment, key, NULL);
-		named->contact = mkt_key_several(attachment, key, "c.");
-		return;
-	}
-	named->types[0] = get_atttype(attachment->relid, attachment->keys[0]);
-	named->values[0] = mkt_key_convert(key, TEXTOID, named->types[0]);
-	named->nulls[0] = ' ';
-	named->key = "contact OPERATOR(pg_catalog.=) $1";
-	named->contact = psprintf("c.%s OPERATOR(pg_catalog.=) $1",
-							  mkt_attachment_column(attachment, attachment->keys[0]));
 }
 
 /*

@@ -243,6 +243,36 @@ mkt_key_account_condition(const MktAttachment *attachment, const char *parameter
 					quote_literal_cstr(TextDatumGetCString(attachment->constant_account)));
 }
 
+/*
+ * The condition on a contact, called c, that a call names by its key and, unless that
+ * is 0, its account, both as text.  They are $1, if it has one column, and $2.
+ */
+char *
+mkt_key_contact_condition(const MktAttachment *attachment, Datum key, Datum account,
+						  Oid *types, Datum *values, char *nulls)
+{
+	char	   *condition;
+
+	types[0] = TEXTOID;
+	types[1] = attachment->account_type;
+	nulls[0] = nulls[1] = 'n';
+	if (attachment->nkeys > 1)
+		condition = mkt_key_several(attachment, key, "c.");
+	else
+	{
+		types[0] = get_atttype(attachment->relid, attachment->keys[0]);
+		values[0] = mkt_key_convert(key, TEXTOID, types[0]);
+		nulls[0] = ' ';
+		condition = psprintf("c.%s OPERATOR(pg_catalog.=) $1",
+							 mkt_attachment_column(attachment, attachment->keys[0]));
+	}
+	if (account == (Datum) 0)
+		return condition;
+	values[1] = mkt_key_convert(account, TEXTOID, types[1]);
+	nulls[1] = ' ';
+	return psprintf("%s%s", condition, mkt_key_account_condition(attachment, "$2"));
+}
+
 /* The account of a contact, called c, as text. */
 const char *
 mkt_key_account_text(const MktAttachment *attachment)

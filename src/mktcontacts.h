@@ -568,6 +568,9 @@ extern bool mkt_key_is_visible(const MktAttachment *attachment,
 extern const char *mkt_key_account_text(const MktAttachment *attachment);
 extern const char *mkt_key_account_condition(const MktAttachment *attachment,
 											 const char *parameter);
+extern char *mkt_key_contact_condition(const MktAttachment *attachment, Datum key,
+									   Datum account, Oid *types, Datum *values,
+									   char *nulls);
 
 /* ---- condition.c: conditions on contacts, as SQL ---- */
 

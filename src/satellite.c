@@ -38,6 +38,10 @@ typedef struct Month
 	char	   *to;
 } Month;
 
+/* Rows that come from elsewhere get a lane, in any role. */
+#define CREATE_LANE_TRIGGER "CREATE TRIGGER lane BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION mkt.give_lane()"
+#define ENABLE_LANE_TRIGGER "ALTER TABLE %s ENABLE ALWAYS TRIGGER lane"
+
 static char *choose_name(Oid contacts, const char *what);
 static char *type_of(Oid relid, AttrNumber column);
 static void comment(const char *name, const char *what, Oid contacts);
@@ -127,9 +131,8 @@ create_counts(Oid contacts, const char *account_type)
 	/* entries of one account that died must be removable one by one */
 	mkt_query_run("CREATE INDEX ON mkt.%s (account_name, lane) WITH (deduplicate_items = off)",
 				  quote_identifier(name));
-	mkt_query_run("CREATE TRIGGER lane BEFORE INSERT ON mkt.%s FOR EACH ROW EXECUTE FUNCTION mkt.give_lane()",
-				  quote_identifier(name));
-	mkt_query_run("ALTER TABLE mkt.%s ENABLE ALWAYS TRIGGER lane", quote_identifier(name));
+	mkt_query_run(CREATE_LANE_TRIGGER, quote_qualified_identifier("mkt", name));
+	mkt_query_run(ENABLE_LANE_TRIGGER, quote_qualified_identifier("mkt", name));
 	identify_rows(quote_qualified_identifier("mkt", name));
 	comment(name, "Counts", contacts);
 	return get_relname_relid(name, mkt_schema());
@@ -197,8 +200,7 @@ mkt_satellite_renew(const MktAttachedTable *table)
 							  "WHERE i.indrelid = $1 AND i.indpred IS NOT NULL AND i.indnatts = 1 AND pg_catalog.pg_get_indexdef(i.indexrelid, 1, false) = 'until' UNION ALL "
 							  "SELECT pg_catalog.format(c.command, a.attrelid::pg_catalog.regclass) FROM pg_catalog.pg_attribute AS a "
 							  "CROSS JOIN (VALUES ('ALTER TABLE %s ALTER lane TYPE pg_catalog.int8'), "
-							  "('CREATE TRIGGER lane BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION mkt.give_lane()'), "
-							  "('ALTER TABLE %s ENABLE ALWAYS TRIGGER lane')) AS c (command) "
+							  "('" CREATE_LANE_TRIGGER "'), ('" ENABLE_LANE_TRIGGER "')) AS c (command) "
 							  "WHERE a.attrelid = $1 AND a.attname = 'lane' AND a.atttypid = 'pg_catalog.int2'::pg_catalog.regtype UNION ALL "
 							  "SELECT 'ALTER TABLE ' || t.relid || ' REPLICA IDENTITY FULL' FROM ("
 							  "VALUES ($1::pg_catalog.regclass), ($2) UNION ALL SELECT relid FROM pg_catalog.pg_partition_tree($3) WHERE isleaf) AS t (relid) "

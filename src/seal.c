@@ -41,7 +41,7 @@
 static bool next_range(MktCountScan *scan);
 static void rescan(MktCountScan *scan, int64 from, int64 below);
 static void note_seal(MktCountScan *scan, TupleTableSlot *slot, int64 lane);
-static int64 full_number(TransactionId xid);
+static int64 full_number(TransactionId xid, uint64 next);
 static int	compare_blocks(const void *a, const void *b);
 
 PG_FUNCTION_INFO_V1(mkt_give_lane);
@@ -197,14 +197,15 @@ note_seal(MktCountScan *scan, TupleTableSlot *slot, int64 lane)
 MktSeal
 mkt_seal_by(Snapshot snapshot)
 {
-	MktSeal		seal = {.limit = block_of(full_number(snapshot->xmax))};
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	MktSeal		seal = {.limit = block_of(full_number(snapshot->xmax, next))};
 	int64	   *open = palloc((snapshot->xcnt + 1) * sizeof(int64));
 	int			nopen = 0;
 	int			nblocks = 0;
 
 	open[nopen++] = block_of((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		open[nopen++] = block_of(full_number(snapshot->xip[i]));
+		open[nopen++] = block_of(full_number(snapshot->xip[i], next));
 	qsort(open, nopen, sizeof(int64), compare_blocks);
 	for (int i = 0; i < nopen && open[i] < seal.limit; i++)
 	{
@@ -232,12 +233,10 @@ mkt_seal_row(const MktSeal *seal, int i)
 	return (int64) (distance << 36 | (uint64) seal->nopen << 32 | GetCurrentTransactionId());
 }
 
-/* A transaction's number as it is without wrapping around; it has been given out already. */
+/* A transaction's number as it is without wrapping around; it comes before the next one. */
 static int64
-full_number(TransactionId xid)
+full_number(TransactionId xid, uint64 next)
 {
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-
 	return (int64) (next - (uint32) ((uint32) next - xid));
 }
 

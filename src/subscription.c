@@ -48,6 +48,8 @@ mkt_subscription_is_unfollowed(Oid contacts)
 bool
 mkt_subscription_fills(Oid contacts)
 {
+	if (!any_subscribed())
+		return false;
 	mkt_run_as_extension("SELECT FROM mkt.subscribed_tables() AS t WHERE t.contacts = $1",
 						 1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(contacts)}, NULL);
 	return SPI_processed > 0;
