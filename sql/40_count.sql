@@ -15,8 +15,8 @@ COMMENT ON COLUMN mkt.contact_count.account_name IS 'The account as text.';
 COMMENT ON COLUMN mkt.contact_count.deleted IS 'Whether these are contacts that are not there any more and still count (T13).';
 COMMENT ON COLUMN mkt.contact_count.was IS 'Until when so many contacts were marketing before; null: they were not there.';
 COMMENT ON COLUMN mkt.contact_count.until IS 'Until when so many contacts are marketing. -infinity: non-marketing. infinity: marketing. Else the instant at which pending contacts become non-marketing. Null: they are not there any more.';
-COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero in corrections only. Where was and until are both null, this is no count: it spares readers rows that were folded.';
-COMMENT ON COLUMN mkt.contact_count.at IS 'When they changed; null for a sum.';
+COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero: so many fewer. Where was and until are both null, this is no count: it spares readers rows that were folded.';
+COMMENT ON COLUMN mkt.contact_count.at IS 'When they changed; of several changes the last; null for a sum.';
 REVOKE ALL ON mkt.contact_count FROM PUBLIC;
 
 CREATE FUNCTION mkt.give_lane() RETURNS trigger

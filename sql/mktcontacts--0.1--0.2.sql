@@ -255,13 +255,14 @@ CREATE EVENT TRIGGER mktcontacts_altered ON ddl_command_end WHEN TAG IN ('CREATE
 COMMENT ON EVENT TRIGGER mktcontacts_altered IS 'Notices what attached tables'' own triggers cannot: partitions that come and go, triggers that are disabled, subscriptions that fill them.';
 COMMENT ON FUNCTION mkt.table_altered() IS 'Event trigger mktcontacts_altered: lets the next mkt.run() recount an attached table whose triggers are disabled or dropped, or that gets or loses a partition; lets rows that are replicated into one from now on fire its triggers.';
 
--- Tables of counts can be sealed.
+-- Tables of counts can be sealed, and have tallies.
 CREATE FUNCTION mkt.give_lane() RETURNS trigger
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'mkt_give_lane';
 REVOKE ALL ON FUNCTION mkt.give_lane() FROM PUBLIC;
 COMMENT ON FUNCTION mkt.give_lane() IS 'Trigger function of tables of counts: rows that come from a dump or another server are read as if this transaction had written them.';
-COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero in corrections only. Where was and until are both null, this is no count: it spares readers rows that were folded.';
+COMMENT ON COLUMN mkt.contact_count.n IS 'So many contacts; below zero: so many fewer. Where was and until are both null, this is no count: it spares readers rows that were folded.';
+COMMENT ON COLUMN mkt.contact_count.at IS 'When they changed; of several changes the last; null for a sum.';
 
 -- mkt.account is never truncated.
 DROP TRIGGER was_emptied ON mkt.account;

@@ -26,6 +26,8 @@
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
@@ -54,13 +56,30 @@ static bool open_indexes(MktAppender *appender);
 static void close_indexes(MktAppender *appender);
 static bool is_plain(PlainIndex *index);
 static void flush(MktAppender *appender);
+static void insert_index_entries(MktAppender *appender, TupleTableSlot *slot);
 static void insert_directly(MktAppender *appender, TupleTableSlot *slot);
+
+/* To write to; NULL when it is not there any more. */
+Relation
+mkt_table_open(Oid relid)
+{
+	Relation	rel;
+
+	/* try_table_open() would look into the catalogue, too */
+	LockRelationOid(relid, RowExclusiveLock);
+	rel = RelationIdGetRelation(relid);
+	if (rel)
+		pgstat_init_relation(rel);
+	else
+		UnlockRelationOid(relid, RowExclusiveLock);
+	return rel;
+}
 
 /* NULL when the table is not there any more. */
 MktAppender *
 mkt_append_open(Oid relid)
 {
-	Relation	rel = try_table_open(relid, RowExclusiveLock);
+	Relation	rel = mkt_table_open(relid);
 	MktAppender *appender;
 
 	if (rel == NULL)
@@ -163,6 +182,29 @@ mkt_append_row(MktAppender *appender)
 	ExecStoreVirtualTuple(appender->slots[appender->nused++]);
 }
 
+/* Writes the rows that wait, and returns the last one. */
+TupleTableSlot *
+mkt_append_flush(MktAppender *appender)
+{
+	TupleTableSlot *last = appender->slots[appender->nused - 1];
+
+	flush(appender);
+	return last;
+}
+
+/* For a row that is in its table already, and in no index. */
+void
+mkt_append_index(Oid relid, HeapTuple row)
+{
+	MktAppender *appender = mkt_append_open(relid);
+	TupleTableSlot *slot = mkt_append_slot(appender);
+
+	ExecForceStoreHeapTuple(row, slot, false);
+	slot->tts_tid = row->t_self;
+	insert_index_entries(appender, slot);
+	mkt_append_close(appender);
+}
+
 void
 mkt_append_close(MktAppender *appender)
 {
@@ -187,19 +229,21 @@ flush(MktAppender *appender)
 	table_multi_insert(appender->rel, appender->slots, appender->nused,
 					   GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < appender->nused; i++)
-	{
-		TupleTableSlot *slot = appender->slots[i];
-
-		if (appender->result)
-		{
-			slot->tts_tableOid = RelationGetRelid(appender->rel);
-			mkt_insert_index_entries(appender->result, slot, appender->estate);
-			ResetPerTupleExprContext(appender->estate);
-		}
-		else
-			insert_directly(appender, slot);
-	}
+		insert_index_entries(appender, appender->slots[i]);
 	appender->nused = 0;
+}
+
+static void
+insert_index_entries(MktAppender *appender, TupleTableSlot *slot)
+{
+	if (appender->result == NULL)
+	{
+		insert_directly(appender, slot);
+		return;
+	}
+	slot->tts_tableOid = RelationGetRelid(appender->rel);
+	mkt_insert_index_entries(appender->result, slot, appender->estate);
+	ResetPerTupleExprContext(appender->estate);
 }
 
 static void
@@ -223,4 +267,24 @@ insert_directly(MktAppender *appender, TupleTableSlot *slot)
 		index_insert(index->rel, values, isnull, &slot->tts_tid, appender->rel,
 					 UNIQUE_CHECK_NO, false, &info);
 	}
+}
+
+/* The bytes of a row's data that stand before a column. */
+uint32
+mkt_data_before(HeapTuple row, TupleDesc desc, AttrNumber column)
+{
+	HeapTupleHeader header = row->t_data;
+	const char *data = (const char *) header + header->t_hoff;
+	uint32		len = 0;
+
+	for (int i = 0; i < column - 1; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (HeapTupleHasNulls(row) && att_isnull(i, header->t_bits))
+			continue;
+		len = att_align_pointer(len, att->attalign, att->attlen, data + len);
+		len = att_addlength_pointer(len, att->attlen, data + len);
+	}
+	return len;
 }

@@ -8,6 +8,9 @@
 
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/xact.h"
+#include "storage/bufmgr.h"
 #include "storage/proc.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
@@ -73,6 +76,37 @@ mkt_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define mkt_insert_index_entries(result, slot, estate) \
 	list_free(ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL))
 #endif
+
+/* Whether a row could be changed without waiting; PostgreSQL 16 says which indexes need it. */
+static inline bool
+mkt_heap_update(Relation rel, ItemPointer place, HeapTuple row)
+{
+	CommandId	command = GetCurrentCommandId(true);
+	TM_FailureData failure;
+	LockTupleMode lock;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes;
+
+	return heap_update(rel, place, row, command, InvalidSnapshot, false, &failure, &lock,
+					   &indexes) == TM_Ok;
+#else
+
+	return heap_update(rel, place, row, command, InvalidSnapshot, false, &failure, &lock) == TM_Ok;
+#endif
+}
+
+/* Pins a page if it is where it was; PostgreSQL 16 gave what is in it another name. */
+static inline bool
+mkt_read_recent_buffer(Relation rel, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	return BufferIsValid(buffer) &&
+		ReadRecentBuffer(rel->rd_locator, MAIN_FORKNUM, block, buffer);
+#else
+	return BufferIsValid(buffer) &&
+		ReadRecentBuffer(rel->rd_node, MAIN_FORKNUM, block, buffer);
+#endif
+}
 
 /* PostgreSQL 18 says before a function that it does not return. */
 #if PG_VERSION_NUM >= 180000

@@ -913,23 +913,12 @@ static uint32
 length_before(const MktAttachment *attachment, HeapTuple tuple, TupleDesc desc)
 {
 	HeapTupleHeader header = tuple->t_data;
-	const char *data = (const char *) header + header->t_hoff;
-	uint32		len = 0;
 
 	if (att_isnull(attachment->status - 1, header->t_bits) &&
 		att_isnull(attachment->flag - 1, header->t_bits) &&
 		att_isnull(attachment->until - 1, header->t_bits))
 		return tuple->t_len - header->t_hoff;
-	for (int i = 0; i < attachment->status - 1; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att_isnull(i, header->t_bits))
-			continue;
-		len = att_align_pointer(len, att->attalign, att->attlen, data + len);
-		len = att_addlength_pointer(len, att->attlen, data + len);
-	}
-	return len;
+	return mkt_data_before(tuple, desc, attachment->status);
 }
 
 /*

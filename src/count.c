@@ -59,51 +59,35 @@
 /* Folding takes up to this many rows of an account at a time. */
 #define FOLD_ROWS 1024
 
-/* Who meets this many rows, dead ones included, sees to it that nobody meets them again. */
-#define SEAL_ROWS 32
+/* Who meets this many dead rows sees to it that nobody meets them again ... */
+#define SEAL_ROWS 16
+
+/* ... unless that was done so few transactions ago, and not the whole account is asked for. */
+#define SEAL_DISTANCE 1024
 
 /* A statement that touches more accounts than this writes in between. */
 #define MAX_SUMS 50000
 
+/* A statement that touches more accounts and kinds of moves than this has no tallies. */
+#define MAX_TALLIED 4
+
 /* So many sums are worth looking through for those of one account. */
 #define MANY_SUMS 256
 
-typedef struct SumKey
-{
-	MktAccountKey account;
-	bool		deleted;
-	TimestampTz was;
-	TimestampTz until;
-	TimestampTz at;
-} SumKey;
-
 typedef struct Sum
 {
-	SumKey		key;
+	MktSumKey	key;
 	int64		n;
+	bool		tallied;		/* may be part of the session's tally */
 	char		status;
 } Sum;
 
-static inline uint32
-sum_hash(const SumKey *key)
-{
-	return mkt_account_key_hash(&key->account) ^
-		(uint32) ((uint64) (key->was + 3 * key->until) * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
-}
-
-static inline bool
-sum_equal(const SumKey *a, const SumKey *b)
-{
-	return a->was == b->was && a->until == b->until && a->at == b->at &&
-		a->deleted == b->deleted && mkt_account_key_equal(&a->account, &b->account);
-}
-
 #define SH_PREFIX sums
 #define SH_ELEMENT_TYPE Sum
-#define SH_KEY_TYPE SumKey
+#define SH_KEY_TYPE MktSumKey
 #define SH_KEY key
-#define SH_HASH_KEY(tb, key) sum_hash(&key)
-#define SH_EQUAL(tb, a, b) sum_equal(&a, &b)
+#define SH_HASH_KEY(tb, key) mkt_sum_hash(&key)
+#define SH_EQUAL(tb, a, b) mkt_sum_equal(&a, &b)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
@@ -134,17 +118,6 @@ typedef struct Writer
 	MktAppender *history;		/* where moves go that are folded, if anywhere */
 } Writer;
 
-/* A row of a table of counts. */
-typedef struct Move
-{
-	ItemPointerData tid;
-	bool		deleted;
-	TimestampTz was;
-	TimestampTz until;
-	TimestampTz at;				/* MKT_ABSENT: a sum */
-	int64		n;
-} Move;
-
 /* Contacts of an account at an instant. */
 typedef struct Counted
 {
@@ -152,7 +125,7 @@ typedef struct Counted
 	int64		total;			/* without them */
 	int64		deleted;		/* those that still count */
 	int64		own;			/* billable by this transaction's doing */
-}			Counted;
+} Counted;
 
 /* What folding makes of an account's rows with an instant. */
 typedef struct Total
@@ -166,6 +139,9 @@ typedef struct Total
 
 static Frame *top_frame = NULL;
 
+/* Where the frame outside of all subtransactions is, one after the other. */
+static MemoryContext outermost = NULL;
+
 static void start_iterate(FrameIterator *it);
 static Sum *iterate(FrameIterator *it);
 static bool is_account(const Sum *sum, Relation rel, Datum account_name,
@@ -174,38 +150,41 @@ static void move_account(const MktAttachment *attachment, Datum account,
 						 bool isnull, bool deleted, TimestampTz was,
 						 TimestampTz until, int64 n);
 static Frame *current_frame(void);
-static void add(Frame *frame, const SumKey *key, int64 n);
+static void drop_frame(Frame *frame);
+static Sum *add(Frame *frame, const MktSumKey *key, int64 n);
 static void post(Frame *frame, bool fold);
+static void turn_one_way(Sum *sum);
 static void write_sum(Writer *writer, const Sum *sum, bool fold);
+static Datum account_name_of(const Writer *writer, const Sum *sum);
+static bool is_drawn(uint32 one_in);
 static void post_outer(Writer *writer, Frame *frame, Frame *here);
 static bool open_writer(Writer *writer, Oid count_table);
 static void close_writer(Writer *writer);
 static void write_row(Writer *writer, Datum account_name, bool isnull,
-					  const Move *move, Datum account);
+					  const MktMove *move, Datum account);
 static void write_in_lane(Writer *writer, int64 lane, Datum account_name,
-						  bool isnull, const Move *move, Datum account);
-static void set_move(TupleTableSlot *slot, Datum account_name, bool isnull,
-					 const Move *move, Datum account);
+						  bool isnull, const MktMove *move, Datum account);
 static void fold_account(Writer *writer, Datum account_name, bool isnull,
-						 Datum account);
+						 Datum account, bool whole);
 static bool open_for_folding(Writer *writer);
 static void note_instant(Total *totals, int *ntotals, TimestampTz until,
-						 const Move *move);
+						 const MktMove *move);
 static Total *find_total(Total *totals, int ntotals, TimestampTz until,
 						 bool deleted);
 static bool is_over(const Total *total);
 static bool is_folded(const Total *total);
 static bool delete_row(Writer *writer, ItemPointer tid, Snapshot snapshot);
+static int	leave_tallies(MktMove *moves, int nmoves);
 static void write_total(Writer *writer, Datum account_name, bool isnull,
 						const Total *total, Datum account);
 static void seal_account(Writer *writer, Datum account_name, bool isnull,
 						 Datum account, const MktCountScan *scan, const MktSeal *seal,
 						 Snapshot snapshot);
 static void write_history(Writer *writer, Datum account_name, bool isnull,
-						  const Move *move, Datum account);
+						  const MktMove *move, Datum account);
 static int	read_moves(Writer *writer, Datum account_name, bool isnull,
-					   Snapshot snapshot, Move *moves, MktCountScan *scan);
-static void read_move(TupleTableSlot *slot, Move *move);
+					   Snapshot snapshot, MktMove *moves, MktCountScan *scan);
+static void read_move(TupleTableSlot *slot, MktMove *move);
 static int64 marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at);
 static Oid	account_index(Relation rel);
 static Relation open_account_index(Relation rel);
@@ -223,8 +202,8 @@ static int64 billable_in(Oid count_table, Datum account_name, bool isnull,
 static Counted count_account(const char *account, TimestampTz now, bool own,
 							 Snapshot seen);
 static void count_in(Oid count_table, Datum account_name, TimestampTz now,
-					 Snapshot snapshot, bool own, Counted * counted);
-static void count_one(const Move *move, TimestampTz now, bool own, Counted * counted);
+					 Snapshot snapshot, bool own, Counted *counted);
+static void count_one(const MktMove *move, TimestampTz now, int64 own, Counted *counted);
 static bool is_own(TupleTableSlot *slot);
 static bool has_frame_below(const Frame *frame);
 static void make_room(Frame *parent, Frame *frame);
@@ -392,7 +371,7 @@ billable_since(const MktAttachedTable *table, Datum account_name, TimestampTz at
 	index_rescan(scan, keys, lengthof(keys), NULL, 0);
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
-		Move		move;
+		MktMove		move;
 
 		read_move(slot, &move);
 		billable += marketing_at(move.was, move.until, move.n, at);
@@ -435,7 +414,7 @@ billable_in(Oid count_table, Datum account_name, bool isnull, TimestampTz at,
 	mkt_count_scan_begin(&scan, rel, index, account_name, isnull, GetActiveSnapshot());
 	while (mkt_count_scan_next(&scan, slot))
 	{
-		Move		move;
+		MktMove		move;
 
 		note_account(slot, found, account);
 		read_move(slot, &move);
@@ -508,7 +487,7 @@ count_account(const char *account, TimestampTz now, bool own, Snapshot seen)
 
 static void
 count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot,
-		 bool own, Counted * counted)
+		 bool own, Counted *counted)
 {
 	Relation	rel = table_open(count_table, AccessShareLock);
 	Relation	index = open_account_index(rel);
@@ -520,31 +499,32 @@ count_in(Oid count_table, Datum account_name, TimestampTz now, Snapshot snapshot
 	mkt_count_scan_begin(&scan, rel, index, account_name, false, snapshot);
 	while (mkt_count_scan_next(&scan, slot))
 	{
-		Move		move;
+		MktMove		move;
 
 		read_move(slot, &move);
-		count_one(&move, now, own && is_own(slot), counted);
+		count_one(&move, now,
+				  own && is_own(slot) ? move.n - mkt_tally_before(rel, &slot->tts_tid) : 0,
+				  counted);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	mkt_count_scan_end(&scan);
 	start_iterate(&it);
 	while ((sum = iterate(&it)) != NULL)
 		if (is_account(sum, rel, account_name, false))
-			count_one(&(Move) {
-							   .deleted = sum->key.deleted,.was = sum->key.was,.until = sum->key.until,.n = sum->n
-							   }, now, own, counted);
+			count_one(&(MktMove) {
+								  .deleted = sum->key.deleted,.was = sum->key.was,.until = sum->key.until,.n = sum->n
+								  }, now, sum->n, counted);
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 }
 
 static void
-count_one(const Move *move, TimestampTz now, bool own, Counted * counted)
+count_one(const MktMove *move, TimestampTz now, int64 own, Counted *counted)
 {
 	int64		billable = marketing_at(move->was, move->until, move->n, now);
 
 	counted->billable += billable;
-	if (own)
-		counted->own += billable;
+	counted->own += marketing_at(move->was, move->until, own, now);
 	if (move->deleted)
 		counted->deleted += billable;
 	else
@@ -670,7 +650,7 @@ static void
 move_account(const MktAttachment *attachment, Datum account, bool isnull,
 			 bool deleted, TimestampTz was, TimestampTz until, int64 n)
 {
-	SumKey		key = {
+	MktSumKey	key = {
 		.account = {
 			.count_table = attachment->count_table,
 			.len = attachment->account_len,
@@ -685,7 +665,7 @@ move_account(const MktAttachment *attachment, Datum account, bool isnull,
 	};
 	Frame	   *frame = current_frame();
 
-	add(frame, &key, n);
+	add(frame, &key, n)->tallied = !OidIsValid(attachment->history);
 	if (frame->sums->members >= MAX_SUMS)
 	{
 		post(frame, false);
@@ -702,22 +682,35 @@ current_frame(void)
 
 	if (top_frame && top_frame->level == level)
 		return top_frame;
-	context = AllocSetContextCreate(TopTransactionContext, "mktcontacts sums",
-									ALLOCSET_DEFAULT_SIZES);
+	if (level == 1 && outermost == NULL)
+		outermost = AllocSetContextCreate(TopMemoryContext, "mktcontacts outermost sums",
+										  ALLOCSET_DEFAULT_SIZES);
+	context = level == 1 ? outermost :
+		AllocSetContextCreate(TopTransactionContext, "mktcontacts sums", ALLOCSET_DEFAULT_SIZES);
 	frame = MemoryContextAlloc(context, sizeof(Frame));
 	frame->level = level;
 	frame->context = context;
-	frame->sums = sums_create(context, 16, NULL);
+	frame->sums = sums_create(context, 2, NULL);
 	frame->parent = top_frame;
 	top_frame = frame;
 	return frame;
 }
 
 static void
-add(Frame *frame, const SumKey *key, int64 n)
+drop_frame(Frame *frame)
+{
+	top_frame = frame->parent;
+	if (frame->context == outermost)
+		MemoryContextReset(outermost);
+	else
+		MemoryContextDelete(frame->context);
+}
+
+static Sum *
+add(Frame *frame, const MktSumKey *key, int64 n)
 {
 	Sum		   *sum = sums_lookup(frame->sums, *key);
-	SumKey		copy = *key;
+	MktSumKey	copy = *key;
 
 	if (sum == NULL)
 	{
@@ -730,8 +723,10 @@ add(Frame *frame, const SumKey *key, int64 n)
 		}
 		sum = sums_insert(frame->sums, copy, &(bool) {false});
 		sum->n = 0;
+		sum->tallied = false;
 	}
 	sum->n += n;
+	return sum;
 }
 
 /* At the end of a statement: the current level's sums become rows. */
@@ -760,11 +755,14 @@ static void
 post(Frame *frame, bool fold)
 {
 	Writer		writer = {0};
+	bool		tallies;
+	MktTallied	tallied;
 	sums_iterator it;
 	Sum		   *sum;
 
 	/* a serializable transaction must not fail over what it did not ask for */
 	fold = fold && !IsolationIsSerializable();
+	tallies = fold && frame->level == 1 && frame->sums->members <= MAX_TALLIED;
 
 	sums_start_iterate(frame->sums, &it);
 	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
@@ -772,41 +770,81 @@ post(Frame *frame, bool fold)
 		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0)
 			continue;
+		sum->tallied &= tallies;
+		if (sum->tallied)
+			turn_one_way(sum);
+		tallied = sum->tallied ? mkt_tally_add(&sum->key, sum->n) : MKT_NOT_TALLIED;
+		if (tallied == MKT_TALLIED)
+			continue;
+		sum->tallied = tallied != MKT_NOT_TALLIED;
 		if (writer.counts == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
 		{
 			close_writer(&writer);
 			if (!open_writer(&writer, sum->key.account.count_table))
 				continue;		/* dropped together with its contacts */
 		}
-		write_sum(&writer, sum, fold);
+		write_sum(&writer, sum, fold && (tallied == MKT_TALLY_SPREADS || is_drawn(FOLD_ONE_IN)));
 	}
 	close_writer(&writer);
 
-	top_frame = frame->parent;
-	MemoryContextDelete(frame->context);
+	drop_frame(frame);
 }
 
-/* Makes a sum a row, and folds its account now and then. */
+/*
+ * A way back is as many fewer on the way there, so that one tally has both.  Where
+ * contacts were pending, the way there is to that instant: who looks for those that
+ * are due looks for rows until then.
+ */
+static void
+turn_one_way(Sum *sum)
+{
+	TimestampTz was = sum->key.was;
+	bool		pending = was != MKT_ABSENT && !TIMESTAMP_NOT_FINITE(was);
+
+	if (sum->key.until != MKT_ABSENT && !TIMESTAMP_NOT_FINITE(sum->key.until))
+		return;
+	if (!pending && was < sum->key.until)
+		return;
+	sum->key.was = sum->key.until;
+	sum->key.until = was;
+	sum->n = -sum->n;
+}
+
+/* Makes a sum a row, and folds its account if asked to. */
 static void
 write_sum(Writer *writer, const Sum *sum, bool fold)
 {
 	const MktAccountKey *key = &sum->key.account;
-	Move		move = {
+	MktMove		move = {
 		.deleted = sum->key.deleted,
 		.was = sum->key.was,
 		.until = sum->key.until,
 		.at = sum->key.at,
 		.n = sum->n
 	};
-	Datum		name = (Datum) 0;
+	Datum		name = account_name_of(writer, sum);
 
-	if (!key->isnull)
-		name = CStringGetTextDatum(mkt_account_text(TupleDescAttr(RelationGetDescr(writer->rel),
-																  CNT_ACCOUNT - 1)->atttypid,
-													key->account));
-	write_row(writer, name, key->isnull, &move, key->account);
-	if (fold && pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
-		fold_account(writer, name, key->isnull, key->account);
+	write_in_lane(writer, mkt_lane(writer->rel, sum->tallied), name, key->isnull, &move,
+				  key->account);
+	if (sum->tallied)
+		mkt_tally_begin(writer->rel, mkt_append_flush(writer->counts), &sum->key);
+	if (fold)
+		fold_account(writer, name, key->isnull, key->account, false);
+}
+
+static Datum
+account_name_of(const Writer *writer, const Sum *sum)
+{
+	const MktAccountKey *key = &sum->key.account;
+	Oid			type = TupleDescAttr(RelationGetDescr(writer->rel), CNT_ACCOUNT - 1)->atttypid;
+
+	return key->isnull ? (Datum) 0 : CStringGetTextDatum(mkt_account_text(type, key->account));
+}
+
+static bool
+is_drawn(uint32 one_in)
+{
+	return pg_prng_uint32(&pg_global_prng_state) % one_in == 0;
 }
 
 static bool
@@ -838,30 +876,28 @@ close_writer(Writer *writer)
 }
 
 static void
-write_row(Writer *writer, Datum account_name, bool isnull, const Move *move,
+write_row(Writer *writer, Datum account_name, bool isnull, const MktMove *move,
 		  Datum account)
 {
-	write_in_lane(writer, mkt_lane(writer->rel), account_name, isnull, move, account);
+	write_in_lane(writer, mkt_lane(writer->rel, false), account_name, isnull, move, account);
 }
 
 static void
 write_in_lane(Writer *writer, int64 lane, Datum account_name, bool isnull,
-			  const Move *move, Datum account)
+			  const MktMove *move, Datum account)
 {
 	TupleTableSlot *slot = mkt_append_slot(writer->counts);
 
-	set_move(slot, account_name, isnull, move, account);
+	mkt_count_values(move, account_name, account, isnull, slot->tts_values, slot->tts_isnull);
 	slot->tts_values[CNT_LANE - 1] = Int64GetDatum(lane);
 	mkt_append_row(writer->counts);
 }
 
 /* The columns that counts and their history have in common. */
-static void
-set_move(TupleTableSlot *slot, Datum account_name, bool isnull, const Move *move,
-		 Datum account)
+void
+mkt_count_values(const MktMove *move, Datum account_name, Datum account, bool isnull,
+				 Datum *values, bool *nulls)
 {
-	Datum	   *values = slot->tts_values;
-
 	values[CNT_ACCOUNT_NAME - 1] = account_name;
 	values[CNT_DELETED - 1] = BoolGetDatum(move->deleted);
 	values[CNT_WAS - 1] = TimestampTzGetDatum(move->was);
@@ -869,27 +905,29 @@ set_move(TupleTableSlot *slot, Datum account_name, bool isnull, const Move *move
 	values[CNT_N - 1] = Int64GetDatum(move->n);
 	values[CNT_AT - 1] = TimestampTzGetDatum(move->at);
 	values[CNT_ACCOUNT - 1] = account;
-	slot->tts_isnull[CNT_ACCOUNT_NAME - 1] = isnull;
-	slot->tts_isnull[CNT_WAS - 1] = move->was == MKT_ABSENT;
-	slot->tts_isnull[CNT_UNTIL - 1] = move->until == MKT_ABSENT;
-	slot->tts_isnull[CNT_AT - 1] = move->at == MKT_ABSENT;
-	slot->tts_isnull[CNT_ACCOUNT - 1] = isnull;
+	nulls[CNT_ACCOUNT_NAME - 1] = isnull;
+	nulls[CNT_DELETED - 1] = nulls[CNT_N - 1] = false;
+	nulls[CNT_WAS - 1] = move->was == MKT_ABSENT;
+	nulls[CNT_UNTIL - 1] = move->until == MKT_ABSENT;
+	nulls[CNT_AT - 1] = move->at == MKT_ABSENT;
+	nulls[CNT_ACCOUNT - 1] = isnull;
 }
 
 /*
  * Replaces an account's rows by one for each instant, and by none for deleted
  * contacts that count no longer.  The rows just written are not seen by the
- * snapshot and wait for the next time.
+ * snapshot and wait for the next time, and unless the whole account is asked for,
+ * so do tallies that their sessions will add to.
  */
 static void
-fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
+fold_account(Writer *writer, Datum account_name, bool isnull, Datum account, bool whole)
 {
 	Snapshot	snapshot;
-	Move	   *moves;
+	MktMove    *moves;
 	Total	   *totals;
 	MktCountScan scan;
 	MktSeal		seal = {0};
-	bool		seals;
+	bool		seals = false;
 	int			nmoves;
 	int			ntotals = 0;
 
@@ -897,12 +935,17 @@ fold_account(Writer *writer, Datum account_name, bool isnull, Datum account)
 		return;
 	snapshot = RegisterSnapshot(IsolationUsesXactSnapshot() ?
 								GetTransactionSnapshot() : GetLatestSnapshot());
-	moves = palloc(FOLD_ROWS * sizeof(Move));
+	moves = palloc(FOLD_ROWS * sizeof(MktMove));
 	totals = palloc(2 * FOLD_ROWS * sizeof(Total));
 	nmoves = read_moves(writer, account_name, isnull, snapshot, moves, &scan);
-	if (scan.nvisited >= SEAL_ROWS && nmoves < FOLD_ROWS && mkt_can_seal(writer->rel))
+	if (scan.ndead >= SEAL_ROWS && nmoves < FOLD_ROWS && mkt_can_seal(writer->rel))
+	{
 		seal = mkt_seal_by(snapshot);
-	seals = seal.limit > scan.seal.limit;
+		seals = !scan.has_own_tally &&
+			seal.limit > scan.seal.limit + (whole ? 0 : SEAL_DISTANCE);
+	}
+	if (!whole && !seals && nmoves < FOLD_ROWS)
+		nmoves = leave_tallies(moves, nmoves);
 	for (int i = 0; i < nmoves; i++)
 	{
 		note_instant(totals, &ntotals, moves[i].was, &moves[i]);
@@ -942,11 +985,11 @@ static void
 write_total(Writer *writer, Datum account_name, bool isnull, const Total *total,
 			Datum account)
 {
-	Move		sum = {
+	MktMove		sum = {
 		.deleted = total->deleted,
 		.was = MKT_ABSENT,.until = total->until,.at = MKT_ABSENT,.n = total->n
 	};
-	Move		end = {
+	MktMove		end = {
 		.deleted = true,
 		.was = total->until,.until = MKT_ABSENT,.at = mkt_now(),.n = total->n
 	};
@@ -959,12 +1002,24 @@ write_total(Writer *writer, Datum account_name, bool isnull, const Total *total,
 		write_row(writer, account_name, isnull, &sum, account);
 }
 
+/* All moves but those in tallies that last. */
+static int
+leave_tallies(MktMove *moves, int nmoves)
+{
+	int			nleft = 0;
+
+	for (int i = 0; i < nmoves; i++)
+		if (!moves[i].tallied)
+			moves[nleft++] = moves[i];
+	return nleft;
+}
+
 /* Writes a seal in the place of those that were met. */
 static void
 seal_account(Writer *writer, Datum account_name, bool isnull, Datum account,
 			 const MktCountScan *scan, const MktSeal *seal, Snapshot snapshot)
 {
-	Move		row = {.was = MKT_ABSENT,.until = MKT_ABSENT,.at = MKT_ABSENT};
+	MktMove		row = {.was = MKT_ABSENT,.until = MKT_ABSENT,.at = MKT_ABSENT};
 	ListCell   *cell;
 
 	foreach(cell, scan->seals)
@@ -1002,7 +1057,7 @@ open_for_folding(Writer *writer)
 }
 
 static void
-note_instant(Total *totals, int *ntotals, TimestampTz until, const Move *move)
+note_instant(Total *totals, int *ntotals, TimestampTz until, const MktMove *move)
 {
 	Total	   *total = find_total(totals, *ntotals, until, move->deleted);
 
@@ -1055,7 +1110,7 @@ delete_row(Writer *writer, ItemPointer tid, Snapshot snapshot)
 }
 
 static void
-write_history(Writer *writer, Datum account_name, bool isnull, const Move *move,
+write_history(Writer *writer, Datum account_name, bool isnull, const MktMove *move,
 			  Datum account)
 {
 	TupleTableSlot *slot;
@@ -1063,13 +1118,13 @@ write_history(Writer *writer, Datum account_name, bool isnull, const Move *move,
 	if (writer->history == NULL)
 		return;
 	slot = mkt_append_slot(writer->history);
-	set_move(slot, account_name, isnull, move, account);
+	mkt_count_values(move, account_name, account, isnull, slot->tts_values, slot->tts_isnull);
 	mkt_append_row(writer->history);
 }
 
 static int
 read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
-		   Move *moves, MktCountScan *scan)
+		   MktMove *moves, MktCountScan *scan)
 {
 	int			nmoves = 0;
 
@@ -1077,15 +1132,20 @@ read_moves(Writer *writer, Datum account_name, bool isnull, Snapshot snapshot,
 						 snapshot);
 	scan->for_folding = true;
 	while (nmoves < FOLD_ROWS && mkt_count_scan_next(scan, writer->slot))
-		if (!is_own(writer->slot))
-			read_move(writer->slot, &moves[nmoves++]);
+		if (is_own(writer->slot))
+			scan->has_own_tally |= mkt_lane_is_older(writer->slot);
+		else
+		{
+			read_move(writer->slot, &moves[nmoves]);
+			moves[nmoves++].tallied = mkt_tally_lasts(writer->slot, snapshot);
+		}
 	mkt_count_scan_end(scan);
 	ExecClearTuple(writer->slot);
 	return nmoves;
 }
 
 static void
-read_move(TupleTableSlot *slot, Move *move)
+read_move(TupleTableSlot *slot, MktMove *move)
 {
 	bool		isnull;
 
@@ -1176,7 +1236,7 @@ mkt_count_pending(Oid count_table, const char *account, TimestampTz now,
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	MktCountScan scan;
 	int64		pending = 0;
-	Move		move;
+	MktMove		move;
 	FrameIterator it;
 	Sum		   *sum;
 
@@ -1240,7 +1300,7 @@ mkt_count_redate(const MktAttachment *attachment, const char *account,
 	{
 		bool		isnull;
 		Datum		typed = slot_getattr(slot, CNT_ACCOUNT, &isnull);
-		Move		move;
+		MktMove		move;
 
 		read_move(slot, &move);
 		if (move.deleted && pends(move.until, now, next))
@@ -1297,7 +1357,7 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 		bool		null;
 		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
 		Datum		name = heap_getattr(row, 2, rows->tupdesc, &null);
-		Move		correction = {
+		MktMove		correction = {
 			.was = MKT_ABSENT,
 			.until = DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null)),
 			.at = mkt_now(),
@@ -1390,7 +1450,7 @@ mkt_count_fold(Oid count_table, int naccounts, const Datum *name, const bool *is
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < naccounts; i++)
 	{
-		fold_account(&writer, name[i], isnull[i], account[i]);
+		fold_account(&writer, name[i], isnull[i], account[i], true);
 		CHECK_FOR_INTERRUPTS();
 	}
 	close_writer(&writer);
@@ -1433,7 +1493,7 @@ mkt_fold_counts(PG_FUNCTION_ARGS)
 		Datum		account = SPI_getbinval(SPI_tuptable->vals[i],
 											SPI_tuptable->tupdesc, 2, &null);
 
-		fold_account(&writer, account_name, isnull, account);
+		fold_account(&writer, account_name, isnull, account, true);
 		CHECK_FOR_INTERRUPTS();
 	}
 	close_writer(&writer);
@@ -1473,8 +1533,10 @@ end_of_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			/* their memory goes with the transaction's */
+			/* the memory of inner ones goes with the transaction's */
 			top_frame = NULL;
+			if (outermost)
+				MemoryContextReset(outermost);
 			break;
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			break;
@@ -1502,8 +1564,7 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId child,
 		frame->level = level - 1;
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		top_frame = frame->parent;
-		MemoryContextDelete(frame->context);
+		drop_frame(frame);
 	}
 }
 
@@ -1534,8 +1595,7 @@ leave_to_parent(Frame *frame)
 	sums_start_iterate(frame->sums, &it);
 	while ((sum = sums_iterate(frame->sums, &it)) != NULL)
 		sums_lookup(frame->parent->sums, sum->key)->n += sum->n;
-	top_frame = frame->parent;
-	MemoryContextDelete(frame->context);
+	drop_frame(frame);
 }
 
 void

@@ -27,6 +27,42 @@
 #define CNT_LANE			8	/* where the index has it, see seal.c */
 #define CNT_COLUMNS			8
 
+/* Whose contacts were and are marketing until when; MKT_ABSENT: there were or are none. */
+typedef struct MktSumKey
+{
+	MktAccountKey account;
+	bool		deleted;
+	TimestampTz was;
+	TimestampTz until;
+	TimestampTz at;				/* when they changed */
+} MktSumKey;
+
+static inline uint32
+mkt_sum_hash(const MktSumKey *key)
+{
+	return mkt_account_key_hash(&key->account) ^
+		(uint32) ((uint64) (key->was + 3 * key->until) * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
+}
+
+static inline bool
+mkt_sum_equal(const MktSumKey *a, const MktSumKey *b)
+{
+	return a->was == b->was && a->until == b->until && a->at == b->at &&
+		a->deleted == b->deleted && mkt_account_key_equal(&a->account, &b->account);
+}
+
+/* A row of a table of counts. */
+typedef struct MktMove
+{
+	ItemPointerData tid;
+	bool		deleted;
+	TimestampTz was;
+	TimestampTz until;
+	TimestampTz at;				/* MKT_ABSENT: a sum */
+	int64		n;
+	bool		tallied;		/* in a tally that lasts */
+} MktMove;
+
 /* So many blocks of lanes can be left out of a seal. */
 #define MKT_OPEN_BLOCKS		8
 
@@ -48,7 +84,9 @@ typedef struct MktCountScan
 	bool		has_seal;		/* all rows of one */
 	int			next_range;		/* of those that the seal leaves */
 	MktSeal		seal;
-	uint64		nvisited;		/* rows that are dead, too */
+	bool		has_own_tally;	/* begun by an earlier transaction */
+	uint64		ndead;			/* rows that nobody sees who begins now, but
+								 * somebody else may */
 	List	   *seals;			/* where the rows of seals are that were met */
 } MktCountScan;
 
@@ -61,8 +99,12 @@ mkt_row_xid(TupleTableSlot *slot)
 	return DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
 }
 
+extern void mkt_count_values(const MktMove *move, Datum account_name, Datum account,
+							 bool isnull, Datum *values, bool *nulls);
+
 extern bool mkt_can_seal(Relation rel);
-extern int64 mkt_lane(Relation rel);
+extern int64 mkt_lane(Relation rel, bool tally);
+extern bool mkt_lane_is_older(TupleTableSlot *slot);
 extern void mkt_count_scan_begin(MktCountScan *scan, Relation rel, Relation index,
 								 Datum account_name, bool isnull,
 								 Snapshot snapshot);
@@ -70,5 +112,21 @@ extern bool mkt_count_scan_next(MktCountScan *scan, TupleTableSlot *slot);
 extern void mkt_count_scan_end(MktCountScan *scan);
 extern MktSeal mkt_seal_by(Snapshot snapshot);
 extern int64 mkt_seal_row(const MktSeal *seal, int i);
+
+/* Whether a sum has become part of a session's tally. */
+typedef enum MktTallied
+{
+	MKT_NOT_TALLIED,
+	MKT_TALLIED,
+	MKT_TALLY_BEGINS,			/* not: its row is to be the tally */
+	MKT_TALLY_SPREADS			/* the same, for the old one leaves its page
+								 * too often */
+} MktTallied;
+
+extern MktTallied mkt_tally_add(const MktSumKey *key, int64 n);
+extern void mkt_tally_begin(Relation rel, TupleTableSlot *slot,
+							const MktSumKey *key);
+extern int64 mkt_tally_before(Relation rel, ItemPointer place);
+extern bool mkt_tally_lasts(TupleTableSlot *slot, Snapshot snapshot);
 
 #endif							/* MKT_COUNT_H */

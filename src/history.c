@@ -195,8 +195,8 @@ forget_elsewhere(const Named *named)
 }
 
 /*
- * mkt.set_history(contacts, enabled, kept).  Who is writing finishes first, so
- * that from the beginning of the history on nothing is missing.
+ * mkt.set_history(contacts, enabled, kept).  Who is writing finishes first, and the
+ * history begins after that, so that from its beginning on nothing is missing.
  */
 Datum
 mkt_set_history(PG_FUNCTION_ARGS)
@@ -219,12 +219,13 @@ mkt_set_history(PG_FUNCTION_ARGS)
 	SPI_connect();
 	rights = mkt_act_as(mkt_extension_owner());
 	if (SPI_execute_with_args("UPDATE mkt.attachment SET history_kept = CASE WHEN $4 THEN history_kept ELSE $3 END, "
-							  "history_since = CASE WHEN $2 THEN COALESCE(history_since, mkt.now()) END "
+							  "history_since = CASE WHEN $2 THEN COALESCE(history_since, $5) END "
 							  "WHERE contacts OPERATOR(pg_catalog.=) $1",
-							  4, (Oid[]) {OIDOID, BOOLOID, INTERVALOID, BOOLOID},
+							  5, (Oid[]) {OIDOID, BOOLOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID},
 							  (Datum[]) {ObjectIdGetDatum(contacts), PG_GETARG_DATUM(1),
-										 kept, BoolGetDatum(PG_ARGISNULL(2))},
-							  kept ? "    " : "  n ", false, 0) != SPI_OK_UPDATE)
+										 kept, BoolGetDatum(PG_ARGISNULL(2)),
+										 TimestampTzGetDatum(mkt_clock_is_held() ? mkt_now() : GetCurrentTimestamp())},
+							  kept ? "     " : "  n  ", false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not set the history of a table");
 	mkt_act_again_as(rights);
 	SPI_finish();

@@ -12,7 +12,8 @@
  *	2 restore.c shipped.c			rows of a dump; rows that ship and may be changed
  *	3 subscription.c				tables that a logical replication fills
  *	3 account.c tool.c				an account's update dates; what tools create
- *	3 count.c batch.c change.c		sums per account; batches; history
+ *	3 count.c seal.c tally.c		sums per account, as rows
+ *	3 batch.c change.c				batches; history
  *	3 satellite.c					the tables for these
  *	3 limit.c watch.c				accounts with a maximum, or a tier
  *	4 contact.c shortcut.c			the triggers, and when they can stay out
@@ -357,11 +358,15 @@ extern void mkt_tool_init(void);
 
 typedef struct MktAppender MktAppender;
 
+extern Relation mkt_table_open(Oid relid);
 extern MktAppender *mkt_append_open(Oid relid);
 extern Relation mkt_append_relation(const MktAppender *appender);
 extern TupleTableSlot *mkt_append_slot(MktAppender *appender);
 extern void mkt_append_row(MktAppender *appender);
+extern TupleTableSlot *mkt_append_flush(MktAppender *appender);
+extern void mkt_append_index(Oid relid, HeapTuple row);
 extern void mkt_append_close(MktAppender *appender);
+extern uint32 mkt_data_before(HeapTuple row, TupleDesc desc, AttrNumber column);
 
 /* ---- query.c ---- */
 

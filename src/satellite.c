@@ -124,7 +124,7 @@ create_counts(Oid contacts, const char *account_type)
 {
 	char	   *name = choose_name(contacts, "count");
 
-	mkt_query_run("CREATE %sTABLE mkt.%s (account %s, lane pg_catalog.int8) INHERITS (mkt.contact_count) "
+	mkt_query_run("CREATE %sTABLE mkt.%s (account %s, lane pg_catalog.int8) INHERITS (mkt.contact_count) USING heap "
 				  "WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.1)",
 				  unlogged(contacts), quote_identifier(name), account_type);
 

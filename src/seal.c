@@ -53,15 +53,25 @@ mkt_can_seal(Relation rel)
 	return TupleDescAttr(RelationGetDescr(rel), CNT_LANE - 1)->atttypid == INT8OID;
 }
 
-/* For a row that this transaction writes to a table of counts. */
+/* For a row that this transaction writes to a table of counts; a tally's is odd. */
 int64
-mkt_lane(Relation rel)
+mkt_lane(Relation rel, bool tally)
 {
-	int64		lane = pg_prng_uint32(&pg_global_prng_state) % BLOCK;
+	int64		lane = (pg_prng_uint32(&pg_global_prng_state) % BLOCK & ~1) + tally;
 
 	if (!mkt_can_seal(rel))
 		return lane;
 	return lane + block_of((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
+}
+
+/* Whether a row has a lane of transactions before this one. */
+bool
+mkt_lane_is_older(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return DatumGetInt64(slot_getattr(slot, CNT_LANE, &isnull)) <
+		block_of((int64) U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
 /* Trigger of tables of counts: for rows that do not come from mkt_lane()'s callers. */
@@ -82,7 +92,7 @@ mkt_give_lane(PG_FUNCTION_ARGS)
 	lane = heap_getattr(row, CNT_LANE, RelationGetDescr(trigger->tg_relation), &isnull);
 	if (!isnull && DatumGetInt64(lane) < 0)
 		return PointerGetDatum(NULL);	/* a seal of elsewhere */
-	lane = Int64GetDatum(mkt_lane(trigger->tg_relation));
+	lane = Int64GetDatum(mkt_lane(trigger->tg_relation, false));
 	isnull = false;
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, RelationGetDescr(trigger->tg_relation), 1,
 													 (int[]) {CNT_LANE}, &lane, &isnull));
@@ -112,9 +122,11 @@ mkt_count_scan_next(MktCountScan *scan, TupleTableSlot *slot)
 			bool		isnull;
 			int64		lane;
 
-			scan->nvisited++;
 			if (!index_fetch_heap(scan->scan, slot))
+			{
+				scan->ndead += scan->scan->kill_prior_tuple ? 0 : 1;
 				continue;
+			}
 			lane = DatumGetInt64(slot_getattr(slot, CNT_LANE, &isnull));
 			if (lane >= 0)
 				return true;
