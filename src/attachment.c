@@ -47,6 +47,7 @@
 #define ATT_SINCE		11
 #define ATT_ATTACHED_AT	13
 #define ATT_STRUCTURE	14
+#define ATT_COLUMNS		14
 
 /* What stands before the key columns in the trigger's list. */
 #define COLUMNS_OF_STATE 5
@@ -56,6 +57,8 @@ static HTAB *cache = NULL;
 static bool fill(MktAttachment *entry);
 static bool read_row(Oid relid, MktAttachment *entry);
 static Relation open_attachments(void);
+static MktAttachedTable *read_table(HeapTuple tuple, TupleDesc desc);
+static int	compare_tables(const ListCell *a, const ListCell *b);
 static bool read_columns(MktAttachment *entry);
 static const Trigger *post_trigger(Relation contacts);
 static AttrNumber same_column(Relation contacts, Oid relid, AttrNumber column);
@@ -283,48 +286,54 @@ mkt_attachment_is_marketing(Oid status)
 	return marketing;
 }
 
-/* The attached tables, a list of MktAttachedTable. */
+/* The attached tables, a list of MktAttachedTable, always in the same order. */
 List *
 mkt_attachment_list(void)
 {
 	Relation	rel = open_attachments();
-	SysScanDesc scan = systable_beginscan(rel, mkt_relation("attachment_pkey"), true, NULL, 0, NULL);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;
 
+	/* they are so few that an index would take longer */
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		TupleDesc	desc = RelationGetDescr(rel);
-		MktAttachedTable *table = palloc(sizeof(MktAttachedTable));
-		bool		isnull;
-
-		table->contacts =
-			DatumGetObjectId(heap_getattr(tuple, ATT_CONTACTS, desc, &isnull));
-		table->count_table =
-			DatumGetObjectId(heap_getattr(tuple, ATT_COUNT_TABLE, desc, &isnull));
-		table->counted =
-			DatumGetBool(heap_getattr(tuple, ATT_COUNTED, desc, &isnull));
-		table->filled =
-			DatumGetBool(heap_getattr(tuple, ATT_FILLED, desc, &isnull));
-		table->history =
-			DatumGetObjectId(heap_getattr(tuple, ATT_HISTORY, desc, &isnull));
-		table->count_history =
-			DatumGetObjectId(heap_getattr(tuple, ATT_COUNT_HISTORY, desc, &isnull));
-		table->history_since =
-			DatumGetTimestampTz(heap_getattr(tuple, ATT_SINCE, desc, &isnull));
-		if (isnull)
-			table->history_since = DT_NOEND;
-		table->attached_at =
-			DatumGetTimestampTz(heap_getattr(tuple, ATT_ATTACHED_AT, desc, &isnull));
-		if (isnull)
-			table->attached_at = DT_NOBEGIN;
-		table->structure =
-			DatumGetInt16(heap_getattr(tuple, ATT_STRUCTURE, desc, &isnull));
-		list = lappend(list, table);
-	}
+		list = lappend(list, read_table(tuple, RelationGetDescr(rel)));
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	list_sort(list, compare_tables);
 	return list;
+}
+
+static MktAttachedTable *
+read_table(HeapTuple tuple, TupleDesc desc)
+{
+	MktAttachedTable *table = palloc(sizeof(MktAttachedTable));
+	Datum		values[ATT_COLUMNS];
+	bool		nulls[ATT_COLUMNS];
+
+	Assert(desc->natts == ATT_COLUMNS);
+	heap_deform_tuple(tuple, desc, values, nulls);
+	table->contacts = DatumGetObjectId(values[ATT_CONTACTS - 1]);
+	table->count_table = DatumGetObjectId(values[ATT_COUNT_TABLE - 1]);
+	table->counted = DatumGetBool(values[ATT_COUNTED - 1]);
+	table->filled = DatumGetBool(values[ATT_FILLED - 1]);
+	table->history = DatumGetObjectId(values[ATT_HISTORY - 1]);
+	table->count_history = DatumGetObjectId(values[ATT_COUNT_HISTORY - 1]);
+	table->history_since = nulls[ATT_SINCE - 1] ? DT_NOEND :
+		DatumGetTimestampTz(values[ATT_SINCE - 1]);
+	table->attached_at = nulls[ATT_ATTACHED_AT - 1] ? DT_NOBEGIN :
+		DatumGetTimestampTz(values[ATT_ATTACHED_AT - 1]);
+	table->structure = DatumGetInt16(values[ATT_STRUCTURE - 1]);
+	return table;
+}
+
+static int
+compare_tables(const ListCell *a, const ListCell *b)
+{
+	Oid			one = ((const MktAttachedTable *) lfirst(a))->contacts;
+	Oid			other = ((const MktAttachedTable *) lfirst(b))->contacts;
+
+	return (one > other) - (one < other);
 }
 
 /* One of them, or NULL. */

@@ -186,7 +186,7 @@ static int	read_moves(Writer *writer, Datum account_name, bool isnull,
 					   Snapshot snapshot, MktMove *moves, MktCountScan *scan);
 static void read_move(TupleTableSlot *slot, MktMove *move);
 static int64 marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at);
-static Oid	account_index(Relation rel);
+static Relation try_open_account_index(Relation rel);
 static Relation open_account_index(Relation rel);
 static bool pends(TimestampTz until, TimestampTz now, TimestampTz except);
 static bool is_count_table(Oid relid);
@@ -1035,15 +1035,13 @@ seal_account(Writer *writer, Datum account_name, bool isnull, Datum account,
 static bool
 open_for_folding(Writer *writer)
 {
-	Oid			index;
 	ListCell   *cell;
 
 	if (writer->by_account)
 		return true;
-	index = account_index(writer->rel);
-	if (!OidIsValid(index))
+	writer->by_account = try_open_account_index(writer->rel);
+	if (writer->by_account == NULL)
 		return false;
-	writer->by_account = index_open(index, AccessShareLock);
 	writer->slot = table_slot_create(writer->rel, NULL);
 	foreach(cell, mkt_attachment_list())
 	{
@@ -1171,21 +1169,22 @@ marketing_at(TimestampTz was, TimestampTz until, int64 n, TimestampTz at)
 }
 
 /* The index on the account's name; none while a dump is being restored. */
-static Oid
-account_index(Relation rel)
+static Relation
+try_open_account_index(Relation rel)
 {
 	List	   *indexes = RelationGetIndexList(rel);
-	Oid			found = InvalidOid;
+	Relation	found = NULL;
 	ListCell   *cell;
 
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME &&
-			index->rd_index->indisvalid)
-			found = lfirst_oid(cell);
-		index_close(index, AccessShareLock);
+		if (found == NULL && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == CNT_ACCOUNT_NAME)
+			found = index;
+		else
+			index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return found;
@@ -1195,17 +1194,18 @@ account_index(Relation rel)
 static Relation
 open_account_index(Relation rel)
 {
-	Oid			index = account_index(rel);
-	const char *name = mkt_qualified_name(RelationGetRelid(rel));
+	Relation	index = try_open_account_index(rel);
+	const char *name;
 
-	if (!OidIsValid(index))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("%s has lost an index", name),
-				errhint(RelationGetNumberOfAttributes(rel) >= CNT_LANE ?
-						"CREATE INDEX ON %s (account_name, lane) WITH (deduplicate_items = off);" :
-						"CREATE INDEX ON %s (account_name, at);", name));
-	return index_open(index, AccessShareLock);
+	if (index)
+		return index;
+	name = mkt_qualified_name(RelationGetRelid(rel));
+	ereport(ERROR,
+			errcode(ERRCODE_UNDEFINED_OBJECT),
+			errmsg("%s has lost an index", name),
+			errhint(RelationGetNumberOfAttributes(rel) >= CNT_LANE ?
+					"CREATE INDEX ON %s (account_name, lane) WITH (deduplicate_items = off);" :
+					"CREATE INDEX ON %s (account_name, at);", name));
 }
 
 /* Whether a table of counts can be read by account, or is still being restored. */
@@ -1213,11 +1213,13 @@ bool
 mkt_count_is_ready(Oid count_table)
 {
 	Relation	rel = try_table_open(count_table, AccessShareLock);
-	bool		ready = rel && OidIsValid(account_index(rel));
+	Relation	index = rel ? try_open_account_index(rel) : NULL;
 
+	if (index)
+		index_close(index, AccessShareLock);
 	if (rel)
 		table_close(rel, AccessShareLock);
-	return ready;
+	return index != NULL;
 }
 
 /*

@@ -43,6 +43,9 @@
 /* One in so many that leave a page, which others still see, makes their account be folded. */
 #define FOLD_ONE_IN 8
 
+/* Readers come by all versions of a row that are on its page, so they should be few. */
+#define PRUNE_VERSIONS 8
+
 /* A session that has not come back within so many transactions may not do so soon. */
 #define LASTING_AGE 1024
 
@@ -56,6 +59,7 @@ typedef struct Tally
 								 * yet */
 	int64		before;			/* n without what that transaction did */
 	Buffer		buffer;			/* where its page was last */
+	int			nversions;		/* of the row there, since it was asked to be pruned */
 	HeapTupleData row;			/* as it is ... */
 	int64		data[ROW_SIZE / sizeof(int64)]; /* ... there */
 	int64	   *n;				/* in the data, at behind it */
@@ -67,6 +71,7 @@ static Tally *tally_for(MktSumKey *key);
 static void keep_in_mind(Tally *tally, const MktSumKey *key);
 static MktTallied change(Relation rel, Tally *tally, TimestampTz at, int64 n);
 static bool pin_page(Relation rel, Tally *tally);
+static void ask_to_prune(Tally *tally);
 static bool is_there(const Tally *tally);
 static bool write_anew(Relation rel, Tally *tally, TimestampTz at, int64 n);
 
@@ -143,8 +148,10 @@ change(Relation rel, Tally *tally, TimestampTz at, int64 n)
 {
 	Page		page = BufferGetPage(tally->buffer);
 
-	/* only a guess without a lock, which others may prove wrong at any time */
-	if (PageGetHeapFreeSpace(page) < MAXALIGN(tally->row.t_len))
+	/* without a lock the room is only a guess */
+	if (++tally->nversions >= PRUNE_VERSIONS)
+		ask_to_prune(tally);
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < MAXALIGN(tally->row.t_len))
 		heap_page_prune_opt(rel, tally->buffer);
 	if (!is_there(tally))
 		return MKT_TALLY_BEGINS;
@@ -152,6 +159,16 @@ change(Relation rel, Tally *tally, TimestampTz at, int64 n)
 		pg_prng_uint32(&pg_global_prng_state) % FOLD_ONE_IN == 0)
 		return MKT_TALLY_SPREADS;
 	return write_anew(rel, tally, at, n) ? MKT_TALLIED : MKT_TALLY_BEGINS;
+}
+
+/* A page with room is pruned only if its hint says that it is full. */
+static void
+ask_to_prune(Tally *tally)
+{
+	LockBuffer(tally->buffer, BUFFER_LOCK_EXCLUSIVE);
+	PageSetFull(BufferGetPage(tally->buffer));
+	LockBuffer(tally->buffer, BUFFER_LOCK_UNLOCK);
+	tally->nversions = 0;
 }
 
 static bool
@@ -211,6 +228,7 @@ mkt_tally_begin(Relation rel, TupleTableSlot *slot, const MktSumKey *key)
 	tally->by = by;
 	tally->before = 0;
 	tally->buffer = InvalidBuffer;
+	tally->nversions = 0;
 	tally->row = *row;
 	tally->row.t_data = memcpy(tally->data, row->t_data, row->t_len);
 	tally->n = (int64 *) ((char *) tally->data + row->t_data->t_hoff + n_at);
