@@ -59,7 +59,7 @@ typedef struct Tally
 								 * yet */
 	int64		before;			/* n without what that transaction did */
 	Buffer		buffer;			/* where its page was last */
-	int			nversions;		/* of the row there, since it was asked to be pruned */
+	int			nversions;		/* of the row, since the page was pruned */
 	HeapTupleData row;			/* as it is ... */
 	int64		data[ROW_SIZE / sizeof(int64)]; /* ... there */
 	int64	   *n;				/* in the data, at behind it */
