@@ -13,7 +13,7 @@
  * An account becomes near when anybody finds less than NEAR contacts between it
  * and its boundary; all sessions hear of it.  Those who did not look until then
  * cannot have used them up: all sessions together add less than NEAR without a
- * look, and 4096 contacts without a look by chance happen once in 10^28 times.
+ * look, and 4096 contacts without a look by chance happen once in 10^13 times.
  *
  * From then on they hold a lock from here to the end of the commit.  It is shared
  * by those who cannot cross, so that of two who cross together the second sees the
@@ -79,7 +79,7 @@
 #define ACC_SANDBOX		10
 
 #define NEAR 4096
-#define CHECK_ONE_IN 64
+#define CHECK_ONE_IN 128
 #define LOOKS 128
 
 /* Beyond this many accounts the cache is dropped and filled again. */
@@ -132,6 +132,7 @@ typedef struct Changed
 typedef struct Watched
 {
 	MktAccountKey key;
+	const char *account;		/* as text */
 	bool		is_watched;
 	Boundary	known;
 	Touched    *touched;		/* since the look ... */
@@ -224,8 +225,7 @@ mkt_watch_move(const MktAttachment *attachment, Datum account, bool isnull,
 	{
 		Touched    *new = MemoryContextAllocZero(TopTransactionContext, sizeof(Touched));
 
-		new->account = MemoryContextStrdup(TopTransactionContext,
-										   mkt_account_text(attachment->account_type, account));
+		new->account = MemoryContextStrdup(TopTransactionContext, watched->account);
 		new->lock = lock_of(new->account);
 		new->known = watched->known;
 		new->generation = generation;
@@ -274,15 +274,18 @@ watched_of(const MktAttachment *attachment, Datum account)
 	};
 	Watched    *watched = watch_lookup(watch, key);
 	Watched		new = {0};
+	const char *name;
 	MemoryContext before;
 
 	if (watched)
 		return watched;
 	if (watch->members >= MAX_CACHED)
 		start_cache();
-	read_watched(&new, mkt_account_text(attachment->account_type, account));
+	name = mkt_account_text(attachment->account_type, account);
+	read_watched(&new, name);
 	before = MemoryContextSwitchTo(watch_context);
 	key.account = datumCopy(account, key.by_value, key.len);
+	new.account = pstrdup(name);
 	MemoryContextSwitchTo(before);
 	watched = watch_insert(watch, key, &(bool) {false});
 	new.key = watched->key;
