@@ -22,7 +22,9 @@ CREATE TABLE parted (id serial, account integer, PRIMARY KEY (id)) PARTITION BY 
 CREATE TABLE part_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE part_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE UNLOGGED TABLE quick (id serial PRIMARY KEY, account integer);
-SELECT mkt.attach(t, account_column => 'account') FROM unnest(ARRAY['contact', 'parted', 'quick']::regclass[]) AS t;
+CREATE TABLE plain (id serial PRIMARY KEY, account integer);
+SELECT mkt.attach(t, account_column => 'account') FROM unnest(ARRAY['contact', 'parted', 'quick', 'plain']::regclass[]) AS t;
+SELECT mkt.set_history(t, false) FROM unnest(ARRAY['quick', 'plain']::regclass[]) AS t;
 INSERT INTO contact (account, marketing_status) SELECT i % 5, 'marketing' FROM generate_series(1, 2000) AS i;
 INSERT INTO parted (account, marketing_status) SELECT i % 5, 'marketing' FROM generate_series(1, 2000) AS i;
 SQL
@@ -41,6 +43,8 @@ INSERT INTO quick (account, marketing_status) VALUES (:account, 'marketing');
 COMMIT;
 UPDATE contact SET marketing_status = 'non_marketing' WHERE id BETWEEN :id AND :id + 20 AND account = :account;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = false WHERE id = :id;
+INSERT INTO plain (account, marketing_status) VALUES (:account, 'marketing');
+UPDATE plain SET marketing_until_next_update = NOT marketing_until_next_update WHERE id = :id;
 SQL
 my $jobs = script('jobs', <<'SQL');
 SET mktcontacts.clock = '2099-01-01';

@@ -17,9 +17,12 @@ CREATE TABLE contact (id integer PRIMARY KEY, account text, note text);
 CREATE TABLE parted (id integer PRIMARY KEY, account text) PARTITION BY HASH (id);
 CREATE TABLE part_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE part_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-SELECT mkt.attach(t, account_column => 'account') FROM unnest(ARRAY['contact', 'parted']::regclass[]) AS t;
+CREATE TABLE plain (id integer PRIMARY KEY, account text);
+SELECT mkt.attach(t, account_column => 'account') FROM unnest(ARRAY['contact', 'parted', 'plain']::regclass[]) AS t;
+SELECT mkt.set_history('plain', false);
 INSERT INTO contact SELECT i, 'a', NULL, 'marketing' FROM generate_series(1, 3000) AS i;
 INSERT INTO parted SELECT i, 'a', 'marketing' FROM generate_series(1, 3000) AS i;
+INSERT INTO plain SELECT i, 'a', 'marketing' FROM generate_series(1, 3000) AS i;
 SQL
 
 my %scripts = (
@@ -30,6 +33,18 @@ UPDATE contact SET note = 'x' WHERE id = :id;
 INSERT INTO contact (id, account, marketing_status) VALUES (:id, 'a', 'marketing') ON CONFLICT (id) DO UPDATE SET marketing_status = 'marketing', marketing_until_next_update = false;
 DELETE FROM parted WHERE id = :id;
 INSERT INTO parted VALUES (:id, 'a', 'marketing') ON CONFLICT DO NOTHING;
+SQL
+	plain => [ 4, <<'SQL' ],
+\set id random(1, 4000)
+UPDATE plain SET marketing_until_next_update = NOT marketing_until_next_update WHERE id = :id;
+BEGIN;
+DELETE FROM plain WHERE id = :id;
+UPDATE contact SET note = 'y' WHERE id = :id;
+INSERT INTO plain VALUES (:id, 'a', 'marketing') ON CONFLICT DO NOTHING;
+COMMIT;
+BEGIN;
+UPDATE plain SET account = 'b' WHERE id = :id;
+ROLLBACK;
 SQL
 	blocks => [ 3, <<'SQL' ],
 \set id random(1, 4000)
@@ -75,6 +90,7 @@ SQL
 CALL mkt.run();
 \sleep 5 ms
 SELECT mkt.fold_counts('mkt.public_contact_count');
+SELECT mkt.fold_counts('mkt.public_plain_count');
 SELECT count(*) FROM mkt.repair();
 SET mktcontacts.clock = '2099-01-01';
 CALL mkt.apply_updates(batch_size => 30);
