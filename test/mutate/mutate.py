@@ -49,6 +49,7 @@ NEAREST = {
               "partition_statements_are_seen", "past_counts", "transactions"],
     "seal": ["sealed_counts", "readers_pass_by_what_is_sealed.spec",
              "run_and_fold"],
+    "tally": ["tallies", "tallies_among_writers.spec", "transactions"],
     "limit": ["maximum", "deleted_contacts_count",
               "first_maximum_waits_for_writers.spec",
               "many_changes_at_once.spec"],
@@ -58,6 +59,7 @@ NEAREST = {
 
 # What follows for every file.  The randomized tests are short here.
 RANDOMIZED = ["test/random.py --seed 1 --statements 2000",
+              "test/random.py --seed 3 --statements 2000",
               "test/billing.py --histories 1"]
 QUOTES = "test/quotes.py"
 # Tests that take long and belong to what is told apart by nothing else.
