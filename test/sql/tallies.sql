@@ -19,27 +19,27 @@ BEGIN
     FOR i IN 1..1100 LOOP PERFORM txid_current(); COMMIT; END LOOP;
 END $$;
 
--- A row for the first contact of an account and one for all others, and none for a way back.
+-- A tally for all contacts of an account but the first one, and none for a way back.
 CALL write('a', 1, 500);
 CALL write('b', 501, 600);
 CALL write(NULL, 601, 610);
 DELETE FROM contact WHERE id = 1;
 DELETE FROM contact WHERE id = 2;
-TABLE counted;
+SELECT * FROM counted WHERE tally;
 UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 3;
 UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 4;
 UPDATE contact SET marketing_status = 'non_marketing' WHERE id = 5;
 UPDATE contact SET marketing_status = 'marketing', marketing_until_next_update = false WHERE id = 3;
-SELECT * FROM counted WHERE account = 'a';
+SELECT * FROM counted WHERE account = 'a' AND tally;
 SELECT account, billable, pending, total FROM mkt.usage ORDER BY account;
 
 -- A transaction's own changes, one after the other; a rollback, to a savepoint too, takes them along.
 BEGIN;
 INSERT INTO contact VALUES (1001, 'a', 'marketing');
 INSERT INTO contact VALUES (1002, 'a', 'marketing');
-DECLARE before CURSOR FOR SELECT n FROM counted WHERE account = 'a' AND until = 'infinity';
+DECLARE before CURSOR FOR SELECT n FROM counted WHERE account = 'a' AND until = 'infinity' AND tally;
 DELETE FROM contact WHERE id = 1001;
-SELECT n FROM counted WHERE account = 'a' AND until = 'infinity';
+SELECT n FROM counted WHERE account = 'a' AND until = 'infinity' AND tally;
 FETCH before;
 SAVEPOINT s;
 INSERT INTO contact VALUES (1003, 'a', 'marketing');
@@ -107,7 +107,7 @@ SELECT * FROM mkt.verify();
 
 -- An account of many letters has none; one that is no text has.
 CALL write(repeat('long', 20), 101, 103);
-SELECT n, tally FROM counted WHERE account LIKE 'long%';
+SELECT sum(n), bool_or(tally) AS tally FROM counted WHERE account LIKE 'long%';
 CREATE TABLE by_uuid (id integer PRIMARY KEY, account uuid);
 SELECT mkt.attach('by_uuid', account_column => 'account'), mkt.set_history('by_uuid', false);
 DO $$ BEGIN
@@ -116,7 +116,7 @@ DO $$ BEGIN
         COMMIT;
     END LOOP;
 END $$;
-SELECT account, n, lane % 2 AS tally FROM mkt.tallies_by_uuid_count ORDER BY account;
+SELECT account, n FROM mkt.tallies_by_uuid_count WHERE lane % 2 = 1 ORDER BY account;
 SELECT * FROM mkt.verify();
 DROP TABLE by_uuid;
 
@@ -124,7 +124,7 @@ DROP TABLE by_uuid;
 SELECT mkt.set_history('contact');
 SET mktcontacts.clock = '2026-03-11 12:00+00';
 CALL write('a', 201, 203);
-SELECT count(*) FROM counted WHERE account = 'a';
+SELECT count(*) FROM mkt.tallies_contact_count WHERE lane % 2 = 1 AND at > '2026-03-11';
 SET mktcontacts.clock = '2026-03-12 12:00+00';
 SELECT mkt.fold_counts('mkt.tallies_contact_count');
 SELECT mkt.billable('a', '2026-03-10 13:00+00') AS before, mkt.billable('a', '2026-03-11 12:00+00') AS after, mkt.billable('a') AS now;
