@@ -359,12 +359,12 @@ look_at_touched(bool notify)
 	int			n;
 	Touched   **accounts = touched_in_order(&n);
 	bool		read_only = XactReadOnly;
+	bool		has_snapshot = false;
 
 	mkt_watch_untouch(NULL);
 	XactReadOnly = false;		/* it was not when it wrote contacts */
 	CommandCounterIncrement();	/* what the last statement wrote counts */
 	AcceptInvalidationMessages();	/* what others have found meanwhile */
-	PushActiveSnapshot(GetTransactionSnapshot());
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -375,9 +375,15 @@ look_at_touched(bool notify)
 			accounts[i + 1]->removed += accounts[i]->removed;
 		}
 		else if (is_watched(accounts[i]) && worth_a_look(accounts[i]))
+		{
+			if (!has_snapshot)
+				PushActiveSnapshot(GetTransactionSnapshot());
+			has_snapshot = true;
 			look(accounts[i], notify);
+		}
 	}
-	PopActiveSnapshot();
+	if (has_snapshot)
+		PopActiveSnapshot();
 	XactReadOnly = read_only;
 }
 
