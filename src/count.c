@@ -1405,6 +1405,7 @@ post_outer(Writer *writer, Frame *frame, Frame *here)
 		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0 || sum->key.account.count_table != RelationGetRelid(writer->rel))
 			continue;
+		sum->tallied = false;	/* the row is this level's */
 		write_sum(writer, sum, false);
 		add(here, &sum->key, -sum->n);
 	}

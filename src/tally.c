@@ -221,8 +221,8 @@ mkt_tally_begin(Relation rel, TupleTableSlot *slot, const MktSumKey *key)
 	HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
 	uint32		n_at = DOUBLEALIGN(mkt_data_before(row, RelationGetDescr(rel), CNT_N));
 
-	if (tally->by == by)
-		return;					/* is still asked what it said before */
+	if (tally->by == by || !mkt_sum_equal(&tally->key, &kind))
+		return;					/* it is still asked what it said before */
 	Assert(row->t_len <= ROW_SIZE);
 	tally->file = rel->rd_rel->relfilenode;
 	tally->by = by;
