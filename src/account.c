@@ -60,16 +60,13 @@ typedef struct Answer
 	char		status;
 } Answer;
 
-#define SH_PREFIX answers
+#define HASH_PREFIX answers
 #define SH_ELEMENT_TYPE Answer
 #define SH_KEY_TYPE MktAccountKey
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) mkt_account_key_hash(&key)
 #define SH_EQUAL(tb, a, b) mkt_account_key_equal(&a, &b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 static MemoryContext answers_context = NULL;
 static answers_hash *answers = NULL;

@@ -82,16 +82,13 @@ typedef struct Sum
 	char		status;
 } Sum;
 
-#define SH_PREFIX sums
+#define HASH_PREFIX sums
 #define SH_ELEMENT_TYPE Sum
 #define SH_KEY_TYPE MktSumKey
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) mkt_sum_hash(&key)
 #define SH_EQUAL(tb, a, b) mkt_sum_equal(&a, &b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 typedef struct Frame
 {

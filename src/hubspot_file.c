@@ -102,16 +102,13 @@ typedef struct Seen
 	char		status;
 } Seen;
 
-#define SH_PREFIX seen
+#define HASH_PREFIX seen
 #define SH_ELEMENT_TYPE Seen
 #define SH_KEY_TYPE SeenKey
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) ((uint32) key.high)
 #define SH_EQUAL(tb, a, b) ((a).high == (b).high && (a).low == (b).low)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 static void read_arguments(FunctionCallInfo fcinfo, MktHubspotFile *file);
 static void open_export(FunctionCallInfo fcinfo, MktHubspotFile *file);

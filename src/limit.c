@@ -87,16 +87,13 @@ typedef struct Cap
 	char		status;
 } Cap;
 
-#define SH_PREFIX limits
+#define HASH_PREFIX limits
 #define SH_ELEMENT_TYPE Cap
 #define SH_KEY_TYPE MktAccountKey
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) mkt_account_key_hash(&key)
 #define SH_EQUAL(tb, a, b) mkt_account_key_equal(&a, &b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 static MemoryContext limits_context = NULL;
 static limits_hash * limits = NULL;

@@ -76,16 +76,13 @@ question_equal(const Question *a, const Question *b)
 		mkt_account_key_equal(&a->account, &b->account);
 }
 
-#define SH_PREFIX defaults
+#define HASH_PREFIX defaults
 #define SH_ELEMENT_TYPE Answer
 #define SH_KEY_TYPE Question
 #define SH_KEY question
 #define SH_HASH_KEY(tb, key) question_hash(&key)
 #define SH_EQUAL(tb, a, b) question_equal(&a, &b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 static MemoryContext answers_context = NULL;
 static defaults_hash * answers = NULL;

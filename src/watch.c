@@ -140,16 +140,13 @@ typedef struct Watched
 	char		status;
 } Watched;
 
-#define SH_PREFIX watch
+#define HASH_PREFIX watch
 #define SH_ELEMENT_TYPE Watched
 #define SH_KEY_TYPE MktAccountKey
 #define SH_KEY key
 #define SH_HASH_KEY(tb, key) mkt_account_key_hash(&key)
 #define SH_EQUAL(tb, a, b) mkt_account_key_equal(&a, &b)
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "hash.h"
 
 static MemoryContext watch_context = NULL;
 static watch_hash * watch = NULL;
