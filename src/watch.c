@@ -360,7 +360,6 @@ look_at_touched(bool notify)
 
 	mkt_watch_untouch(NULL);
 	XactReadOnly = false;		/* it was not when it wrote contacts */
-	CommandCounterIncrement();	/* what the last statement wrote counts */
 	AcceptInvalidationMessages();	/* what others have found meanwhile */
 	for (int i = 0; i < n; i++)
 	{
@@ -374,7 +373,10 @@ look_at_touched(bool notify)
 		else if (is_watched(accounts[i]) && worth_a_look(accounts[i]))
 		{
 			if (!has_snapshot)
+			{
+				CommandCounterIncrement();	/* what the last statement wrote counts */
 				PushActiveSnapshot(GetTransactionSnapshot());
+			}
 			has_snapshot = true;
 			look(accounts[i], notify);
 		}

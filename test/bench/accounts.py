@@ -8,7 +8,7 @@ import server
 from side import ATTACHED, Side
 
 CLIENTS = 64
-SECONDS = 3
+SECONDS = 2
 PASSES = 3
 ACCOUNTS = 1000
 

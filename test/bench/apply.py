@@ -61,9 +61,9 @@ def run(bench):
 
     def write(situation):
         """A latency of single-row writers on the attached table."""
-        for side in (BARE, ATTACHED):
+        for side in {ATTACHED, situation.applied or ATTACHED}:
             make_due(side)
-        seconds = 5 if situation is ALONE else int(2 * longest + 3)
+        seconds = 4 if situation is ALONE else int(1.5 * longest + 3)
         pgbench = server.start_pgbench(bench.database, WRITE.format(rows=rows), clients=WRITERS, rate=WRITES_PER_SECOND,
                                        seconds=seconds, settings=CLOCK)
         if situation is ALONE:

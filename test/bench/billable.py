@@ -9,10 +9,10 @@ import compare
 import server
 from side import ATTACHED
 
-SECONDS = 3
+SECONDS = 2
 WRITERS = 64
 WRITES_PER_SECOND = 5000
-BACKLOG_SECONDS = 20
+BACKLOG_SECONDS = 15
 BAR_P99_MS = compare.Bar(1)
 BAR_TO_LOOKUP = compare.Bar(2)
 

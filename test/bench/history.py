@@ -8,7 +8,7 @@ from side import HISTORIC
 
 ACCOUNTS = 1000
 MONTHS = 10
-SECONDS = 2
+SECONDS = 1
 CLOCK = "-c mktcontacts.clock=2026-11-20"
 BAR_MS = compare.Bar(5)
 

@@ -4,7 +4,7 @@ import server
 from side import ATTACHED, BARE, COUNTER, DELTA, HISTORIC, IMMV
 
 CLIENTS = 64
-SECONDS = 4
+SECONDS = 3
 BAR = compare.Bar(0.80, at_least=True)
 BAR_TO_PG_IVM = compare.Bar(20, at_least=True)
 

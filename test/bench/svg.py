@@ -3,9 +3,10 @@ import math
 import statistics
 
 WIDTH = 800
-COLORS = [("#0b6a8f", "#4fb3d9"), ("#c2571a", "#f0883e"), ("#6b7280", "#9aa4b2"), ("#8b5fbf", "#b794f4"), ("#2e8b57", "#56d364")]
+COLORS = [("#0b6a8f", "#4fb3d9"), ("#c2571a", "#f0883e"), ("#6b7280", "#9aa4b2"), ("#8b5fbf", "#b794f4"), ("#2e8b57", "#56d364"),
+          ("#9a7b00", "#e3b341")]
 SHAPES = ["M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z", "M0 -6L6 0L0 6L-6 0Z", "M-4.5 -4.5H4.5V4.5H-4.5Z", "M0 -6L5.5 4.5H-5.5Z",
-          "M-5.5 -4.5H5.5L0 6Z"]
+          "M-5.5 -4.5H5.5L0 6Z", "M-6 -2H-2V-6H2V-2H6V2H2V6H-2V2H-6Z"]
 LIGHT, DARK = ("\n".join(f".c{number} {{ color: {color[mode]}; }}" for number, color in enumerate(COLORS)) for mode in (0, 1))
 STYLE = f"""<style>
 text {{ font: 12px system-ui, Helvetica, Arial, sans-serif; fill: #333; }}
