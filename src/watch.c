@@ -374,7 +374,8 @@ look_at_touched(bool notify)
 		{
 			if (!has_snapshot)
 			{
-				CommandCounterIncrement();	/* what the last statement wrote counts */
+				CommandCounterIncrement();	/* what the last statement wrote
+											 * counts */
 				PushActiveSnapshot(GetTransactionSnapshot());
 			}
 			has_snapshot = true;
