@@ -49,9 +49,15 @@ CREATE TABLE fault.parted (id int PRIMARY KEY, account text) PARTITION BY RANGE 
 CREATE TABLE fault.parted_1 PARTITION OF fault.parted FOR VALUES FROM (0) TO (1000);
 CREATE TABLE fault.parted_2 PARTITION OF fault.parted FOR VALUES FROM (1000) TO (2000);
 CREATE TABLE fault.other (id int PRIMARY KEY, account text);
+CREATE TABLE fault.tallied (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account text);
+CREATE PROCEDURE fault.write() LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1..2 LOOP INSERT INTO fault.tallied (account, marketing_status) VALUES ('a', 'marketing'); COMMIT; END LOOP;
+END $$;
 INSERT INTO fault.other SELECT i, 'o' || i % 2 FROM generate_series(1, 6) AS i;
 SELECT mkt.attach('fault.contact', account_column => 'account', bounced => 'bounced');
 SELECT mkt.attach('fault.parted', account_column => 'account');
+SELECT mkt.attach('fault.tallied', account_column => 'account'), mkt.set_history('fault.tallied', false);
 INSERT INTO mkt.account (account, edition, maximum, at_maximum) VALUES ('tiered', 'starter', NULL, 'refuse');
 INSERT INTO mkt.account (account, maximum, at_maximum) VALUES ('capped', 30, 'refuse'), ('parking', 3, 'park');
 INSERT INTO mkt.account (account, count_deleted) VALUES ('keeping', true);
@@ -141,6 +147,7 @@ STATEMENTS = [
     ("truncate", "TRUNCATE fault.contact"),
 ]
 ALONE = [
+    ("tallies that go on", "CALL fault.write()"),
     ("run", f"CALL mkt.run()"),
     ("run after the update date", f"CALL mkt.run()"),
     ("apply", "CALL mkt.apply_updates(5)"),
