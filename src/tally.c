@@ -204,14 +204,14 @@ write_anew(Relation rel, Tally *tally, TimestampTz at, int64 n)
 	tally->n[0] += n;
 	tally->n[1] = at;
 	if (!mkt_heap_update(rel, &place, &tally->row))
-		return false;
+		return false;			/* LCOV_EXCL_LINE: since is_there() looked */
 	tally->by = by;
 	if (!HeapTupleIsHeapOnly(&tally->row))
 		mkt_append_index(RelationGetRelid(rel), &tally->row);
 	return true;
 }
 
-/* A row that was just written becomes the session's tally. */
+/* A row that was just written, as mkt_tally_add() asked for, becomes the session's tally. */
 void
 mkt_tally_begin(Relation rel, TupleTableSlot *slot, const MktSumKey *key)
 {
@@ -221,8 +221,9 @@ mkt_tally_begin(Relation rel, TupleTableSlot *slot, const MktSumKey *key)
 	HeapTuple	row = ExecFetchSlotHeapTuple(slot, false, NULL);
 	uint32		n_at = DOUBLEALIGN(mkt_data_before(row, RelationGetDescr(rel), CNT_N));
 
-	if (tally->by == by || !mkt_sum_equal(&tally->key, &kind))
-		return;					/* it is still asked what it said before */
+	if (tally->by == by)
+		return;					/* is still asked what it said before */
+	Assert(mkt_sum_equal(&tally->key, &kind));
 	Assert(row->t_len <= ROW_SIZE);
 	tally->file = rel->rd_rel->relfilenode;
 	tally->by = by;

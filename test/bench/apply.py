@@ -63,7 +63,7 @@ def run(bench):
         """A latency of single-row writers on the attached table."""
         for side in {ATTACHED, situation.applied or ATTACHED}:
             make_due(side)
-        seconds = 4 if situation is ALONE else int(1.5 * longest + 3)
+        seconds = 3 if situation is ALONE else int(1.5 * longest + 3)
         pgbench = server.start_pgbench(bench.database, WRITE.format(rows=rows), clients=WRITERS, rate=WRITES_PER_SECOND,
                                        seconds=seconds, settings=CLOCK)
         if situation is ALONE:

@@ -83,18 +83,19 @@ def billion(works):
 bare table; {size["history"]:.0f} for one change in its history; and {size["counts"]:.2g} in the counts. So
 1,000,000,000 contacts take {size["contacts"]:.0f} GB (bare table {size["bare table"]:.0f}), each change of all of them
 {size["history"]:.0f} GB of history, and the counts grow with the accounts, not with the contacts. At
-{many["COPY", history]:.3g} µs a contact, COPY takes {hours(many["COPY", history])} (bare table
-{hours(many["COPY", "bare table"])}); applying a fifth of them at {many["apply and verify", "mkt.apply_updates"]:.3g} µs each
-{hours(many["apply and verify", "mkt.apply_updates"] / 5)}, in short transactions, and no count waits for it; recounting
-all by `mkt.verify()` {hours(many["apply and verify", "mkt.verify"])}. What one user waits for: from
+{many["COPY", history]:.3g} µs a contact, COPY takes {duration(many["COPY", history])} (bare table
+{duration(many["COPY", "bare table"])}); applying a fifth of them at {many["apply and verify", "mkt.apply_updates"]:.3g} µs each
+{duration(many["apply and verify", "mkt.apply_updates"] / 5)}, in short transactions, and no count waits for it; recounting
+all by `mkt.verify()` {duration(many["apply and verify", "mkt.verify"])}. What one user waits for: from
 {least:,} to {most:,} contacts, `mkt.billable` went from {few[read]:.2g} to {many[read]:.2g} ms (p99), and single status
 changes from {few[write]:,.0f} to {many[write]:,.0f} a second (bare table from {few[bare_write]:,.0f} to
 {many[bare_write]:,.0f}).""", 100) + "\n"
 
 
-def hours(microseconds):
+def duration(microseconds):
     """Of a thousand million times as many."""
-    return f"{microseconds * 1000 / 3600:.2g} hours"
+    minutes = microseconds * 1000 / 60
+    return f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.2g} minutes"
 
 
 def number(value):

@@ -11,7 +11,7 @@ from side import ATTACHED
 
 ACCOUNTS = 10
 CLIENTS = 64
-SECONDS = 4
+SECONDS = 3
 PASSES = 3
 BAR_TIME = compare.Bar(1.15)
 BAR_RATE = compare.Bar(1 / 1.15, at_least=True)

@@ -105,6 +105,31 @@ CALL write('a', 1, 10);
 TABLE counted;
 SELECT * FROM mkt.verify();
 
+-- Two parts of a statement change one account, and the second does not see the first.
+WITH one AS (INSERT INTO contact VALUES (31, 'a', 'marketing') RETURNING id), two AS (INSERT INTO contact SELECT 32, 'a', 'marketing' RETURNING id)
+SELECT count(*) FROM one, two;
+CALL write('a', 33, 35);
+SELECT mkt.billable('a');
+-- The page of a tally is gone.
+DELETE FROM contact;
+SELECT mkt.fold_counts('mkt.tallies_contact_count');
+CALL pass();
+VACUUM mkt.tallies_contact_count;
+CALL write('a', 1, 10);
+TABLE counted;
+-- The page of a tally is full again and again, so it moves to others.
+CREATE PROCEDURE fill(first integer, last integer) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN first..last LOOP
+        INSERT INTO contact VALUES (i, 'b', 'marketing');
+        INSERT INTO mkt.tallies_contact_count (account_name, account, until, n) SELECT 'b', 'b', 'infinity', (-1) ^ n FROM generate_series(1, 100) AS n;
+        COMMIT;
+    END LOOP;
+END $$;
+CALL fill(10001, 10200);
+SELECT mkt.billable('b');
+SELECT * FROM mkt.verify();
+
 -- An account of many letters has none; one that is no text has.
 CALL write(repeat('long', 20), 101, 103);
 SELECT sum(n), bool_or(tally) AS tally FROM counted WHERE account LIKE 'long%';
@@ -151,7 +176,13 @@ ROLLBACK TO s;
 COMMIT;
 CALL write_each(3001, 3300, 1);
 SELECT * FROM mkt.verify();
+-- A table that is dropped before what was counted in it is written.
+BEGIN;
+INSERT INTO parted_1 VALUES (5001, 'p1', 'marketing'), (5002, 'p2', 'marketing');
 DROP TABLE parted;
+INSERT INTO contact VALUES (41, 'a', 'marketing');
+COMMIT;
+SELECT mkt.billable('a'), mkt.billable('p1');
 
 -- With a history every move stays one; what was tallied before is part of none.
 SELECT mkt.set_history('contact');
