@@ -60,6 +60,15 @@ SELECT * FROM tier;
 SELECT * FROM change;
 SELECT round(12 * 7.77 * 102 / 365, 2);
 
+-- Two contacts at once, of which only the second comes to a boundary.
+INSERT INTO mkt.account (account, edition, started_on) VALUES ('two', 'ten', '2024-06-20');
+CALL add(6, 'two');
+CALL add(2, 'two');
+SELECT * FROM notice WHERE account = 'two';
+DELETE FROM contact WHERE account = 'two';
+DELETE FROM mkt.account WHERE account = 'two';
+DELETE FROM mkt.notice WHERE account = 'two';
+
 -- However far the jump, one step; thresholds that one statement passes give a notice each.
 INSERT INTO mkt.account (account, edition, started_on) VALUES ('jump', 'ten', '2024-06-20');
 CALL add(57, 'jump');
