@@ -107,8 +107,9 @@ def main():
     parts = {"chart": "![What mktcontacts costs](test/bench/bench.svg)\n", "machine": f"On {machine}:\n",
              "times": times(works), "others": others(works), "costs": costs(works)}
     if os.path.exists(os.path.join(FOLDER, "scaling.csv")):
-        machine, works = read("scaling")
-        parts |= {"scaling chart": "![At different sizes](test/bench/scaling.svg)\n", "scaling machine": f"On {machine}:\n",
+        other_machine, works = read("scaling")
+        parts |= {"scaling chart": "![At different sizes](test/bench/scaling.svg)\n",
+                  "scaling machine": "On the same machine:\n" if other_machine == machine else f"On {other_machine}:\n",
                   "billion": billion(works)}
     with open(README) as file:
         text = file.read()
