@@ -191,5 +191,5 @@ SELECT deleted, total FROM mkt.usage WHERE account = 'twice';
 
 SELECT * FROM mkt.verify();
 SET client_min_messages = warning;
-DELETE FROM mkt.account WHERE account IN ('keeps', 'parted', 'full', 'quiet');
+DELETE FROM mkt.account WHERE account IN ('keeps', 'parted', 'full', 'quiet', 'twice');
 DROP SCHEMA deleted_contacts_count CASCADE;
