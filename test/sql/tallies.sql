@@ -105,10 +105,20 @@ CALL write('a', 1, 10);
 TABLE counted;
 SELECT * FROM mkt.verify();
 
--- Two parts of a statement change one account, and the second does not see the first.
+-- Two parts of a statement change one account.
 WITH one AS (INSERT INTO contact VALUES (31, 'a', 'marketing') RETURNING id), two AS (INSERT INTO contact SELECT 32, 'a', 'marketing' RETURNING id)
 SELECT count(*) FROM one, two;
 CALL write('a', 33, 35);
+SELECT mkt.billable('a');
+-- A tally that its own transaction has truncated.
+BEGIN;
+INSERT INTO contact VALUES (51, 'a', 'marketing');
+INSERT INTO contact VALUES (52, 'a', 'marketing');
+TRUNCATE contact;
+INSERT INTO contact VALUES (51, 'a', 'marketing');
+INSERT INTO contact VALUES (52, 'a', 'marketing');
+COMMIT;
+INSERT INTO contact VALUES (53, 'a', 'marketing');
 SELECT mkt.billable('a');
 -- The page of a tally is gone.
 DELETE FROM contact;
