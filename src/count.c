@@ -151,7 +151,7 @@ static void drop_frame(Frame *frame);
 static Sum *add(Frame *frame, const MktSumKey *key, int64 n);
 static void post(Frame *frame, bool fold);
 static void turn_one_way(Sum *sum);
-static void write_sum(Writer *writer, const Sum *sum, bool fold);
+static void write_sum(Writer *writer, const Sum *sum, bool tally, bool fold);
 static Datum account_name_of(const Writer *writer, const Sum *sum);
 static bool is_drawn(uint32 one_in);
 static void post_outer(Writer *writer, Frame *frame, Frame *here);
@@ -767,20 +767,22 @@ post(Frame *frame, bool fold)
 		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0)
 			continue;
-		sum->tallied &= tallies;
-		if (sum->tallied)
+		tallied = MKT_NOT_TALLIED;
+		if (tallies && sum->tallied)
+		{
 			turn_one_way(sum);
-		tallied = sum->tallied ? mkt_tally_add(&sum->key, sum->n) : MKT_NOT_TALLIED;
+			tallied = mkt_tally_add(&sum->key, sum->n);
+		}
 		if (tallied == MKT_TALLIED)
 			continue;
-		sum->tallied = tallied != MKT_NOT_TALLIED;
 		if (writer.counts == NULL || RelationGetRelid(writer.rel) != sum->key.account.count_table)
 		{
 			close_writer(&writer);
 			if (!open_writer(&writer, sum->key.account.count_table))
 				continue;		/* dropped together with its contacts */
 		}
-		write_sum(&writer, sum, fold && (tallied == MKT_TALLY_SPREADS || is_drawn(FOLD_ONE_IN)));
+		write_sum(&writer, sum, tallied != MKT_NOT_TALLIED,
+				  fold && (tallied == MKT_TALLY_SPREADS || is_drawn(FOLD_ONE_IN)));
 	}
 	close_writer(&writer);
 
@@ -807,9 +809,9 @@ turn_one_way(Sum *sum)
 	sum->n = -sum->n;
 }
 
-/* Makes a sum a row, and folds its account if asked to. */
+/* Makes a sum a row, which is to be a tally or not, and folds its account if asked to. */
 static void
-write_sum(Writer *writer, const Sum *sum, bool fold)
+write_sum(Writer *writer, const Sum *sum, bool tally, bool fold)
 {
 	const MktAccountKey *key = &sum->key.account;
 	MktMove		move = {
@@ -821,9 +823,9 @@ write_sum(Writer *writer, const Sum *sum, bool fold)
 	};
 	Datum		name = account_name_of(writer, sum);
 
-	write_in_lane(writer, mkt_lane(writer->rel, sum->tallied), name, key->isnull, &move,
+	write_in_lane(writer, mkt_lane(writer->rel, tally), name, key->isnull, &move,
 				  key->account);
-	if (sum->tallied)
+	if (tally)
 		mkt_tally_begin(writer->rel, mkt_append_flush(writer->counts), &sum->key);
 	if (fold)
 		fold_account(writer, name, key->isnull, key->account, false);
@@ -1402,8 +1404,7 @@ post_outer(Writer *writer, Frame *frame, Frame *here)
 		CHECK_FOR_INTERRUPTS();
 		if (sum->n == 0 || sum->key.account.count_table != RelationGetRelid(writer->rel))
 			continue;
-		sum->tallied = false;	/* the row is this level's */
-		write_sum(writer, sum, false);
+		write_sum(writer, sum, false, false);
 		add(here, &sum->key, -sum->n);
 	}
 }

@@ -377,8 +377,8 @@ look_at_touched(bool notify)
 				CommandCounterIncrement();	/* what the last statement wrote
 											 * counts */
 				PushActiveSnapshot(GetTransactionSnapshot());
+				has_snapshot = true;
 			}
-			has_snapshot = true;
 			look(accounts[i], notify);
 		}
 	}

@@ -61,8 +61,9 @@ def run(bench):
 
     def write(situation):
         """A latency of single-row writers on the attached table."""
-        for side in {ATTACHED, situation.applied or ATTACHED}:
-            make_due(side)
+        make_due(ATTACHED)
+        if situation.applied is BARE:
+            make_due(BARE)
         seconds = 3 if situation is ALONE else int(1.5 * longest + 3)
         pgbench = server.start_pgbench(bench.database, WRITE.format(rows=rows), clients=WRITERS, rate=WRITES_PER_SECOND,
                                        seconds=seconds, settings=CLOCK)
