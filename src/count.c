@@ -1343,7 +1343,9 @@ mkt_count_keep_all(const MktAttachment *attachment, SPITupleTable *rows,
 
 /*
  * Adds rows that correct or complete a table's counts; each is given as
- * account, instant and number, as the caller's query returned them.
+ * account, instant and number, as the caller's query returned them.  Of those that
+ * are non-marketing nobody asks since when: their rows are sums, with nothing to
+ * fold and nothing for the history of counts.
  */
 void
 mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
@@ -1358,10 +1360,11 @@ mkt_count_correct(Oid count_table, SPITupleTable *rows, uint64 nrows)
 		bool		null;
 		Datum		account = heap_getattr(row, 1, rows->tupdesc, &isnull);
 		Datum		name = heap_getattr(row, 2, rows->tupdesc, &null);
+		TimestampTz until = DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null));
 		MktMove		correction = {
 			.was = MKT_ABSENT,
-			.until = DatumGetTimestampTz(heap_getattr(row, 3, rows->tupdesc, &null)),
-			.at = mkt_now(),
+			.until = until,
+			.at = TIMESTAMP_IS_NOBEGIN(until) ? MKT_ABSENT : mkt_now(),
 			.n = DatumGetInt64(heap_getattr(row, 4, rows->tupdesc, &null)) -
 			DatumGetInt64(heap_getattr(row, 5, rows->tupdesc, &null))
 		};

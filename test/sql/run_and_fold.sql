@@ -74,6 +74,14 @@ SELECT counted, filled FROM mkt.attachment WHERE contacts = 'late'::regclass;
 SELECT billable, non_marketing, total FROM mkt.usage WHERE account = 'l';
 SELECT id, marketing_status FROM late ORDER BY id;
 
+-- Contacts that were there before become sums at once: there is nothing to fold, and nothing for the history of counts.
+CREATE TABLE early (id integer PRIMARY KEY, account text);
+INSERT INTO early SELECT i, 'early ' || i % 3 FROM generate_series(1, 10) AS i;
+SELECT mkt.attach('early', account_column => 'account');
+CALL mkt.run();
+SELECT account_name, was, until, n, at FROM mkt.run_early_count ORDER BY account_name;
+SELECT count(*) FROM mkt.run_early_count_history;
+
 -- A statement writes one row for each account and kind of move, however many contacts it moves.
 CREATE TABLE bulk (id integer PRIMARY KEY, account text);
 SELECT mkt.attach('bulk', account_column => 'account');
