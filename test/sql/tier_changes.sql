@@ -369,6 +369,16 @@ DO $$ BEGIN FOR i IN 1 .. 70 LOOP CALL add(100, 'far'); COMMIT; END LOOP; END $$
 SELECT percent, billable, at FROM notice WHERE at > '2026-04-01';
 SELECT from_tier, to_tier, n, charge FROM change WHERE reason = 'exceeded';
 
+-- What a transaction adds in several tables is together what comes to a boundary.
+CALL forget();
+INSERT INTO mkt.account (account, edition, started_on) VALUES ('both', 'ten', '2024-06-20');
+CALL add(6, 'both');
+BEGIN;
+INSERT INTO contact VALUES (100, 'both', 'marketing');
+INSERT INTO guest VALUES (100, 'both', 'marketing');
+COMMIT;
+SELECT percent, billable FROM notice;
+
 -- The extension's own.
 \t off
 \set VERBOSITY terse

@@ -105,6 +105,18 @@ is(query(q{SELECT mkt.created_as('a', 'api')}), 'non_marketing', 'not before');
 query(q{COMMIT PREPARED 'p'});
 is(query(q{INSERT INTO contact (id, account, marketing_source_type) VALUES (50, 'a', 'api') RETURNING marketing_status}), 'marketing', 'but then');
 
+# The accounts that a transaction touches share their locks: it may touch more of them than a server has locks.
+query(<<'SQL');
+CREATE TABLE many (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('many', account_column => 'account');
+INSERT INTO mkt.account (account, edition) SELECT 'many ' || i, 'starter' FROM generate_series(1, 3000) AS i;
+BEGIN;
+INSERT INTO many SELECT i, 'many ' || i, 'marketing' FROM generate_series(1, 3000) AS i;
+PREPARE TRANSACTION 'p';
+SQL
+is(query(q{SELECT count(*) BETWEEN 900 AND 1200 FROM pg_locks WHERE classid = 'mkt.account'::regclass}), 't', 'thousands of accounts, hundreds of locks');
+query(q{COMMIT PREPARED 'p'});
+
 $node->stop;
 done_testing();
 
