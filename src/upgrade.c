@@ -56,7 +56,7 @@ lock_table(Oid contacts)
 
 	LockRelationOid(contacts, ShareRowExclusiveLock);
 	if (get_rel_name(contacts) == NULL)
-		return;					/* dropped meanwhile */
+		return;					/* LCOV_EXCL_LINE: dropped meanwhile */
 	foreach(cell, find_all_inheritors(contacts, ShareRowExclusiveLock, NULL))
 		CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
 }

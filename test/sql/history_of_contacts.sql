@@ -129,6 +129,20 @@ INSERT INTO by_uuid VALUES ('00000000-0000-0000-0000-000000000007', 7, 'marketin
 SELECT change, account_after FROM mkt.history('by_uuid', '00000000-0000-0000-0000-000000000007'::uuid);
 SELECT mkt.status_at('by_uuid', '00000000-0000-0000-0000-000000000007'::uuid), mkt.forget('by_uuid', '00000000-0000-0000-0000-000000000007'::uuid);
 
+-- A session keeps plans for some tables; it may ask about any number of them.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DO $$ BEGIN
+	FOR i IN 1 .. 70 LOOP
+		EXECUTE format('CREATE TABLE one_of_many_%s (id integer PRIMARY KEY)', i);
+		PERFORM mkt.attach(format('one_of_many_%s', i)::regclass, account => 'many');
+		EXECUTE format('INSERT INTO one_of_many_%s VALUES (1, %L)', i, CASE WHEN i % 2 = 0 THEN 'marketing' ELSE 'non_marketing' END);
+	END LOOP;
+END $$;
+SELECT count(*) FILTER (WHERE mkt.status_at(a.contacts, 1) = 'marketing') AS marketing, count(*) AS of_all
+FROM mkt.attachment AS a WHERE a.contacts::text LIKE 'one_of_many%';
+ROLLBACK;
+
 -- What is asked wrongly.
 \set VERBOSITY default
 SELECT * FROM mkt.history('shared', 'x');

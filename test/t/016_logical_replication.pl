@@ -108,7 +108,12 @@ SQL
 	# a dump's data with triggers disabled leaves them enabled in the ordinary way
 	$subscriber->safe_psql($db, 'ALTER TABLE contact DISABLE TRIGGER ALL; ALTER TABLE contact ENABLE TRIGGER ALL; CALL mkt.run()');
 	query(q{INSERT INTO contact VALUES (2000, 'a', NULL, 'marketing')}, $db);
-	same($db, 'mkt.run() lets the triggers of a subscribed table fire again');
+	same($db, 'the triggers of a subscribed table fire again');
+	$subscriber->safe_psql($db, 'ALTER EVENT TRIGGER mktcontacts_altered DISABLE; ALTER TABLE contact DISABLE TRIGGER ALL; ALTER TABLE contact ENABLE TRIGGER ALL');
+	is(at_subscriber($db, q{SELECT string_agg(DISTINCT tgenabled::text, ',') FROM pg_trigger WHERE tgrelid = 'contact'::regclass AND tgname LIKE 'mkt\_%'}), 'O', 'not without the event trigger');
+	$subscriber->safe_psql($db, 'CALL mkt.run(); ALTER EVENT TRIGGER mktcontacts_altered ENABLE');
+	query(q{INSERT INTO contact VALUES (2001, 'a', NULL, 'marketing')}, $db);
+	same($db, 'mkt.run() sees to that, too');
 	alone($db);
 }
 

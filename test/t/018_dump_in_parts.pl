@@ -84,6 +84,15 @@ query('CALL mkt.run()', 'live');
 is(query('SELECT * FROM mkt.verify(); SELECT * FROM mkt.drift', 'live'), '', 'mkt.run() counts them');
 is(query(q{SELECT mkt.billable('a'), mkt.billable('north', '2026-04-01')}, 'live'), query(q{SELECT mkt.billable('a'), mkt.billable('north', '2026-04-01')}, 'source'), 'as they were');
 
+# What comes from a table that is not attached anywhere says nothing of marketing.
+is(query(<<'SQL', 'live'), 'non_marketing|f|0', 'data of a table without marketing columns');
+SET check_function_bodies = off;
+SET row_security = off;
+INSERT INTO crm.contact (id, account, note) VALUES (2000, 'y', 'from elsewhere');
+CALL mkt.run();
+SELECT marketing_status, marketing_until_next_update, (SELECT count(*) FROM mkt.verify()) FROM crm.contact WHERE id = 2000;
+SQL
+
 # Nobody but the owner of the table goes around its triggers so.
 is(query(<<'SQL', 'live'), "non_marketing|f\nmarketing|t", 'who does not own the table cannot act as a dump');
 CREATE ROLE writer;

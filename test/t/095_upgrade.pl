@@ -60,8 +60,8 @@ unlike($_->(q{BEGIN; SELECT mkt.set_marketing('crm.contact', ARRAY[101, 103]); R
 install_files('new');
 refuses("$new with an extension of $old: $_->[0]", sub { on_error('upgraded', $_[0]) },
 	$_->[1], qr/ERROR:  55000: the library of mktcontacts is version \Q$new\E, the extension in this database version \Q$old\E\n.*HINT:  ALTER EXTENSION mktcontacts UPDATE;/s)
-  for statements();
-is(on_error('upgraded', q{SELECT count(*) FROM crm.contact; CREATE TABLE other (a int); ALTER TABLE other ADD b int; INSERT INTO other VALUES (1, 1); DROP TABLE other}),
+  for statements(), [ 'UPDATE without the first trigger', q{BEGIN; ALTER TABLE crm.guest DISABLE TRIGGER mkt_10_state; UPDATE crm.guest SET marketing_status = 'marketing'; COMMIT} ];
+is(on_error('upgraded', q{SELECT count(*) FROM crm.contact; DELETE FROM crm.contact WHERE false; CREATE TABLE other (a int); ALTER TABLE other ADD b int; INSERT INTO other VALUES (1, 1); DROP TABLE other}),
 	'', 'contacts can be read, and other tables be used');
 like(query('SELECT to_type FROM mkt.status() WHERE item = \'version\'', 'upgraded'), qr/^ALTER EXTENSION mktcontacts UPDATE;$/, 'mkt.status says what to do');
 is(contents('upgraded'), $before, 'nothing was written');
@@ -101,6 +101,8 @@ works('upgraded');
 # A dump of the old version, restored where there is only the new one.
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 $node->command_ok([ 'pg_restore', '--exit-on-error', '-j2', '-d', $node->connstr('restored'), $dump ], "a dump of version $old is restored");
+$node->safe_psql('restored', q{INSERT INTO crm.contact (id, account_id, marketing_status) VALUES (902, 1, 'marketing'); DELETE FROM crm.contact WHERE id = 902});
+is(verify(undef, 'restored'), '', 'what is written at once is counted');
 $node->safe_psql('restored', 'CALL mkt.run()');
 is(differences(catalog('restored'), catalog('fresh')), '', 'the catalogs are those of a new installation');
 is(verify(undef, 'restored'), '', 'the counts are those of the contacts');
@@ -120,6 +122,10 @@ is(query(q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgn
 $node->safe_psql('fresh', 'ALTER TABLE crm.south ENABLE TRIGGER mkt_80_count; ALTER TABLE crm.parted ENABLE TRIGGER mkt_90_post');
 is(differences(catalog('fresh'), catalog('upgraded')), '', 'the others are those of this version');
 
+# Of several scripts that upgrade only the last one renews what is attached.
+is(query(q{BEGIN; UPDATE mkt.attachment SET structure = 0; UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'mktcontacts'; SELECT mkt.renew_tables(); SELECT DISTINCT structure FROM mkt.attachment; ROLLBACK}, 'upgraded'),
+	"\n0", 'a script on the way renews nothing');
+
 # An extension that is newer than this version.
 my $late = session('upgraded');
 unlike($late->(q{BEGIN; UPDATE crm.contact SET marketing_status = 'marketing' WHERE id = 105; ROLLBACK}), qr/ERROR/, 'a session has loaded the library');
@@ -130,6 +136,7 @@ for my $how ([ 'a session that is there', $late ], [ 'a new session', sub { on_e
 	  for statements();
 }
 $late->();
+like(on_error('upgraded', qq{BEGIN; UPDATE pg_extension SET extversion = '$new.1' WHERE extname = 'mktcontacts'; SELECT mkt.lock_tables(); SELECT mkt.billable('1')}), qr/version \Q$new.1\E\n.*HINT:  Reconnect;/s, 'so is one with one more number');
 like(on_error('upgraded', 'SELECT mkt.renew_tables()'), qr/ERROR:  55000: .*cannot update to version 9\.10\n.*HINT:  Reconnect/s, 'the library of this version does not update to a later one');
 is(on_error('upgraded', 'SET client_min_messages = warning; DROP EXTENSION mktcontacts CASCADE'), '', 'the extension can be dropped');
 
