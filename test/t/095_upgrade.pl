@@ -126,6 +126,10 @@ is(differences(catalog('fresh'), catalog('upgraded')), '', 'the others are those
 is(query(q{BEGIN; UPDATE mkt.attachment SET structure = 0; UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'mktcontacts'; SELECT mkt.renew_tables(); SELECT DISTINCT structure FROM mkt.attachment; ROLLBACK}, 'upgraded'),
 	"\n0", 'a script on the way renews nothing');
 
+# What has lost its triggers is attached no longer.
+is(query(q{BEGIN; UPDATE mkt.attachment SET structure = 0; DO $$ DECLARE t name; BEGIN FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'crm.guest'::regclass AND tgname LIKE 'mkt%' LOOP EXECUTE format('DROP TRIGGER %I ON crm.guest', t); END LOOP; END $$; SELECT mkt.renew_tables(); SELECT contacts FROM mkt.attachment WHERE structure = 0; SELECT count(*) FROM pg_trigger WHERE tgrelid = 'crm.guest'::regclass AND tgname LIKE 'mkt%'; ROLLBACK}, 'upgraded'),
+	"\ncrm.guest\n0", 'a table without triggers is not renewed');
+
 # An extension that is newer than this version.
 my $late = session('upgraded');
 unlike($late->(q{BEGIN; UPDATE crm.contact SET marketing_status = 'marketing' WHERE id = 105; ROLLBACK}), qr/ERROR/, 'a session has loaded the library');
