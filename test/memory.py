@@ -100,6 +100,8 @@ ALLOWED = 1 << 20
 QUEUED = 40
 CHOSEN = 200
 BESIDES = 32 << 20
+# A savepoint after which something was written is one of PostgreSQL's locks until the end of its transaction.
+LOCKED = 5000
 # A sanitizer keeps what is freed for a while.
 SANITIZED = "ASAN_OPTIONS" in os.environ
 
@@ -233,7 +235,7 @@ def main():
     rows = arguments.rows
     tests = [
         ("statements", lambda: many_statements(arguments.statements, accounts)),
-        ("savepoints", lambda: many_savepoints(max(arguments.statements // 10, 100))),
+        ("savepoints", lambda: many_savepoints(min(max(arguments.statements // 10, 100), LOCKED))),
     ] + [(name, lambda name=name, statement=statement: one_statement(name, rows, statement, CHOSEN if "set_" in name else QUEUED))
          for name, statement in [
         ("INSERT", f"INSERT INTO much.contact (id, account, city, marketing_status) SELECT i, 'n' || i % {accounts}, 'Rome', 'marketing'"
