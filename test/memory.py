@@ -95,9 +95,9 @@ GROUP BY 1 ORDER BY 2 DESC LIMIT 8
 
 # More than this is growth: buffers of one statement, and caches that fill with the system's own rows.
 ALLOWED = 1 << 20
-# What PostgreSQL keeps of a row until AFTER triggers have fired, or for a BEFORE UPDATE trigger (32 bytes, whatever that
-# does); of a contact that is chosen, also its key, in an array; and what a statement may need besides.
-QUEUED = 40
+# What PostgreSQL keeps of a row for a BEFORE UPDATE trigger (32 bytes, whatever that does), and until AFTER triggers have
+# fired (16 at most); of a contact that is chosen, also its key, in an array; and what a statement may need besides.
+QUEUED = 48
 CHOSEN = 200
 BESIDES = 32 << 20
 # A savepoint after which something was written is one of PostgreSQL's locks until the end of its transaction.
