@@ -68,9 +68,9 @@ what_is_missing(const char *schedule)
 	const char *here = get_database_name(MyDatabaseId);
 
 	if (libraries == NULL || strstr(libraries, "pg_cron") == NULL || its_database == NULL)
-		return psprintf("Install it (Debian: postgresql-%d-cron), set shared_preload_libraries = 'pg_cron' and cron.database_name = %s "
+		return psprintf("Install it (Debian: postgresql-" PG_MAJORVERSION "-cron), set shared_preload_libraries = 'pg_cron' and cron.database_name = %s "
 						"in postgresql.conf, restart the server, CREATE EXTENSION pg_cron; and call this again.",
-						PG_VERSION_NUM / 10000, quote_literal_cstr(here));
+						quote_literal_cstr(here));
 	if (strcmp(its_database, here) == 0)
 		return "CREATE EXTENSION pg_cron; and call this again.";
 	return psprintf("It belongs into database \"%s\". There: CREATE EXTENSION IF NOT EXISTS pg_cron; %s",
