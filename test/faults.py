@@ -115,7 +115,7 @@ STATEMENTS = [
     ("insert into a partition", "INSERT INTO fault.parted_2 (id, account, marketing_status) SELECT i, i % 3, 'marketing' FROM generate_series(1100, 1105) AS i"),
     ("move to another partition", "UPDATE fault.parted SET id = id + 500 WHERE id BETWEEN 985 AND 999"),
     ("truncate a partitioned table", "TRUNCATE fault.parted; INSERT INTO fault.parted (id, account, marketing_status) SELECT i, i % 3, 'marketing' FROM generate_series(990, 1009) AS i"),
-        ("block with handled errors", "DO $$BEGIN FOR i IN 1..3 LOOP UPDATE fault.parted_1 SET account = account || 'x' WHERE id = 990;"
+    ("block with handled errors", "DO $$BEGIN FOR i IN 1..3 LOOP UPDATE fault.parted_1 SET account = account || 'x' WHERE id = 990;"
                                   " BEGIN UPDATE fault.parted_1 SET account = account || i WHERE id < 996; IF i = 2 THEN RAISE division_by_zero; END IF;"
                                   " EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END$$"),
     ("set_marketing", "SELECT * FROM mkt.set_marketing('fault.contact', ARRAY[1, 2, 3, 4, 5, 999], source_type => 'user', source_name => 'ann')"),
