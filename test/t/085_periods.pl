@@ -112,7 +112,7 @@ for my $round (1 .. 6)
 	else
 	{
 		$killed++ if kill('KILL', $runners[0]->{pid});
-		wait_until_up();
+		wait_until_gone(@runners);
 	}
 	eval { $_->{run}->kill_kill } for @runners;
 	my $closed = query(q{SELECT count(*) FROM mkt.period WHERE account LIKE 'many %'});
@@ -190,8 +190,11 @@ sub leave
 	return;
 }
 
-sub wait_until_up
+# One of them was killed, so the server starts anew; for a moment it may not have noticed, and answers.
+sub wait_until_gone
 {
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come up';
+	my $pids = join(', ', map { $_->{pid} } @_);
+
+	$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid IN ($pids)") or die 'the server does not come up';
 	return;
 }
