@@ -117,6 +117,41 @@ SQL
 is(query(q{SELECT count(*) BETWEEN 900 AND 1200 FROM pg_locks WHERE classid = 'mkt.account'::regclass}), 't', 'thousands of accounts, hundreds of locks');
 query(q{COMMIT PREPARED 'p'});
 
+# A seal passes by no row of a transaction that is still open: with more of them than it has room for, it ends before the others.
+query(<<'SQL');
+CREATE TABLE sealed (id integer PRIMARY KEY, account text);
+SELECT mkt.attach('sealed', account_column => 'account');
+CREATE PROCEDURE pass() LANGUAGE plpgsql AS 'BEGIN FOR i IN 1..2100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END';
+-- What one transaction folds twice, it meets as dead rows that others may still see.
+CREATE PROCEDURE fold() LANGUAGE plpgsql AS $$
+BEGIN
+	FOR turn IN 1..2 LOOP
+		INSERT INTO mkt.public_sealed_count (account_name, account, until, n) SELECT 's', 's', 'infinity', (-1) ^ n FROM generate_series(1, 200) AS n;
+		PERFORM mkt.fold_counts('mkt.public_sealed_count');
+	END LOOP;
+END $$;
+SQL
+my $billable = q{SELECT mkt.billable('s')};
+my $seals = 'SELECT count(*) > 0, max(n >> 32 & 15) FROM mkt.public_sealed_count WHERE lane < 0';
+for my $i (1 .. 10)
+{
+	query('CALL pass()');
+	query("BEGIN; INSERT INTO sealed VALUES ($i, 's', 'marketing'); PREPARE TRANSACTION '$i'");
+}
+query('CALL pass()');
+query('CALL fold()');
+is(query($seals), 't|8', 'sealed up to the ninth');
+is(query($billable), '0', 'none of them is counted');
+query("COMMIT PREPARED '$_'") for 9, 3, 10, 1;
+is(query($billable), '4', 'but those that are committed');
+query('CALL pass()');
+query('CALL fold()');
+is(query($seals), 't|6', 'sealed with all that are left');
+query("ROLLBACK PREPARED '8'");
+query("COMMIT PREPARED '$_'") for 2, 4 .. 7;
+is(query($billable), '9', 'each is counted');
+is(verify(), '', 'exactly');
+
 $node->stop;
 done_testing();
 
