@@ -112,6 +112,8 @@ extern bool mkt_count_scan_next(MktCountScan *scan, TupleTableSlot *slot);
 extern void mkt_count_scan_end(MktCountScan *scan);
 extern MktSeal mkt_seal_by(Snapshot snapshot);
 extern int64 mkt_seal_row(const MktSeal *seal, int i);
+extern char *mkt_seal_passed_by(const char *count_table);
+extern void mkt_seal_take_in(Oid count_table);
 
 /* Whether a sum has become part of a session's tally. */
 typedef enum MktTallied

@@ -245,6 +245,37 @@ mkt_seal_row(const MktSeal *seal, int i)
 	return (int64) (distance << 36 | (uint64) seal->nopen << 32 | GetCurrentTransactionId());
 }
 
+/*
+ * A query, for PostgreSQL's own search path, that finds rows which readers pass by
+ * although they are there.  There are none, unless somebody has written lanes that
+ * are not the transaction's, or has set the numbers of transactions back.
+ */
+char *
+mkt_seal_passed_by(const char *count_table)
+{
+	return psprintf("SELECT c.ctid FROM ONLY %s AS c JOIN ("
+					"SELECT DISTINCT ON (account_name) account_name, - lane AS below, count(*) AS rows, "
+					"min(n >> 32 & 15) AS nopen, array_agg(- lane - (n >> 36) * %d) AS open "
+					"FROM ONLY %s WHERE lane < 0 AND n & 4294967295 = xmin::text::int8 "
+					"GROUP BY account_name, lane ORDER BY account_name, lane) AS seal "
+					"ON coalesce(c.account_name, '') = coalesce(seal.account_name, '') "
+					"AND c.account_name IS NOT DISTINCT FROM seal.account_name "
+					"WHERE rows >= nopen AND c.lane >= 0 AND c.lane < below AND c.lane & %d <> ALL (open)",
+					count_table, BLOCK, count_table, -BLOCK);
+}
+
+/* Has them read from now on. */
+void
+mkt_seal_take_in(Oid count_table)
+{
+	const char *name = mkt_qualified_name(count_table);
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	mkt_query_run("UPDATE ONLY %s SET lane = pg_current_xact_id()::text::int8 & %d WHERE ctid IN (%s)",
+				  name, -BLOCK, mkt_seal_passed_by(name));
+	mkt_act_again_as(rights);
+}
+
 /* A transaction's number as it is without wrapping around; it comes before the next one. */
 static int64
 full_number(TransactionId xid, uint64 next)

@@ -7,11 +7,14 @@
  * whatever has been written meanwhile, without stopping a writer.  Counting the
  * non-marketing contacts of a table that was just attached is the same.
  *
+ * Some readers pass by what a seal says, others read all: a row that makes these
+ * differ is a difference, too, until mkt.repair() has had it taken in.
+ *
  * A table's counts are corrected by one session at a time, and by a snapshot
  * taken after the last one had finished.
  *-------------------------------------------------------------------------
  */
-#include "mktcontacts.h"
+#include "count.h"
 
 #include "access/table.h"
 #include "access/xact.h"
@@ -25,10 +28,12 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 static char *contacts_counted(const MktAttachment *attachment, bool by_status);
 static char *counts(Oid count_table);
+static void compare(const char *query);
 static void return_rows(ReturnSetInfo *result, Oid contacts);
 static void lock_counts(Oid count_table);
 static void mark_counted(Oid contacts);
@@ -94,7 +99,12 @@ mkt_verify_repair(const MktAttachedTable *table)
 	mkt_verify_compare(table);
 	rows = SPI_tuptable;
 	nrows = SPI_processed;
-	mkt_count_correct(table->count_table, rows, nrows);
+	if (nrows > 0)
+	{
+		mkt_seal_take_in(table->count_table);
+		mkt_verify_compare(table);
+		mkt_count_correct(table->count_table, SPI_tuptable, SPI_processed);
+	}
 	mark_counted(table->contacts);
 	SPI_tuptable = rows;
 	SPI_processed = nrows;
@@ -109,20 +119,16 @@ mkt_verify_count(const MktAttachedTable *table)
 {
 	MktAttachment *attachment = mkt_attachment_of(table->contacts);
 	StringInfoData query;
-	MktRights	rights;
 
 	lock_counts(table->count_table);
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT account, CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, '-infinity'::pg_catalog.timestamptz, "
-					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
+					 "SELECT account, CASE WHEN account IS NOT NULL THEN format('%%s', account) END, '-infinity'::timestamptz, "
+					 "sum(actual)::int8, sum(counted)::int8 "
 					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c "
-					 "GROUP BY account HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted)",
+					 "GROUP BY account HAVING sum(actual) <> sum(counted)",
 					 contacts_counted(attachment, false), counts(table->count_table));
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not count contacts");
-	mkt_act_again_as(rights);
+	compare(query.data);
 	mkt_count_correct(table->count_table, SPI_tuptable, SPI_processed);
 	mark_counted(table->contacts);
 }
@@ -133,22 +139,30 @@ mkt_verify_compare(const MktAttachedTable *table)
 {
 	MktAttachment *attachment = mkt_attachment_of(table->contacts);
 	StringInfoData query;
-	MktRights	rights;
 
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT account, CASE WHEN account IS NOT NULL THEN pg_catalog.format('%%s', account) END, until, "
-					 "pg_catalog.sum(actual)::pg_catalog.int8, pg_catalog.sum(counted)::pg_catalog.int8 "
-					 "FROM (%s UNION ALL SELECT account, until, 0, n FROM %s) AS c%s "
-					 "GROUP BY account, until HAVING pg_catalog.sum(actual) OPERATOR(pg_catalog.<>) pg_catalog.sum(counted) "
+					 "SELECT account, CASE WHEN account IS NOT NULL THEN format('%%s', account) END, until, "
+					 "sum(actual)::int8, CASE sum(counted) WHEN sum(actual) THEN sum(read) ELSE sum(counted) END::int8 "
+					 "FROM (SELECT *, 0 AS read FROM (%s) AS actual UNION ALL SELECT account, until, 0, n, read FROM %s) AS c%s "
+					 "GROUP BY account, until HAVING sum(actual) <> sum(counted) OR sum(actual) <> sum(read) "
 					 "ORDER BY 2, 3",
 					 contacts_counted(attachment, true), counts(table->count_table),
 					 table->counted ? "" :
-					 " WHERE until OPERATOR(pg_catalog.>) '-infinity'");
-	rights = mkt_act_as(mkt_extension_owner());
-	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
+					 " WHERE until > '-infinity'");
+	compare(query.data);
+}
+
+static void
+compare(const char *query)
+{
+	int			nestlevel = mkt_fix_search_path();
+	MktRights	rights = mkt_act_as(mkt_extension_owner());
+
+	if (SPI_execute(query, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not recount contacts");
 	mkt_act_again_as(rights);
+	AtEOXact_GUC(false, nestlevel);
 }
 
 /* The query that counts the contacts, by account or by account and instant. */
@@ -163,35 +177,40 @@ contacts_counted(const MktAttachment *attachment, bool by_status)
 		quote_literal_cstr(TextDatumGetCString(attachment->constant_account));
 	initStringInfo(&query);
 	appendStringInfo(&query, "SELECT %s%s AS account, ", account,
-					 attachment->account ? "" : "::pg_catalog.text");
+					 attachment->account ? "" : "::text");
 	if (by_status)
 		appendStringInfo(&query,
-						 "CASE WHEN %s OPERATOR(pg_catalog.=) 'marketing' THEN COALESCE(%s, 'infinity') "
+						 "CASE WHEN %s = 'marketing' THEN COALESCE(%s, 'infinity') "
 						 "ELSE '-infinity' END AS until, ",
 						 mkt_attachment_column(attachment, attachment->status),
 						 mkt_attachment_column(attachment, attachment->until));
 	else
-		appendStringInfoString(&query, "NULL::pg_catalog.timestamptz AS until, ");
+		appendStringInfoString(&query, "NULL::timestamptz AS until, ");
 	appendStringInfo(&query,
-					 "pg_catalog.count(*) AS actual, 0 AS counted FROM %s%s GROUP BY 1, 2",
+					 "count(*) AS actual, 0 AS counted FROM %s%s GROUP BY 1, 2",
 					 get_rel_relkind(attachment->contacts) == RELKIND_RELATION ? "ONLY " : "",
 					 mkt_qualified_name(attachment->contacts));
 	return query.data;
 }
 
-/* The counts as a subquery, with what this transaction has not written yet; of contacts that are there. */
+/*
+ * The counts as a subquery, with what this transaction has not written yet; of
+ * contacts that are there.  The column read is what is left to those who heed seals.
+ */
 static char *
 counts(Oid count_table)
 {
 	const char *name = mkt_qualified_name(count_table);
 
-	return psprintf("(SELECT m.account, i.until, i.n FROM ("
-					"SELECT account, was, until, n FROM ONLY %s WHERE NOT deleted UNION ALL "
-					"SELECT account_name::%s, was, until, n FROM mkt.unposted() "
-					"WHERE count_table OPERATOR(pg_catalog.=) %u AND NOT deleted) AS m "
-					"CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, OPERATOR(pg_catalog.-) m.n)) AS i (until, n) "
+	return psprintf("(SELECT m.account, i.until, i.n, CASE WHEN m.passed_by THEN 0 ELSE i.n END AS read FROM ("
+					"SELECT c.account, c.was, c.until, c.n, p.tid IS NOT NULL AS passed_by "
+					"FROM ONLY %s AS c LEFT JOIN (%s) AS p (tid) ON p.tid = c.ctid WHERE NOT c.deleted UNION ALL "
+					"SELECT account_name::%s, was, until, n, false FROM mkt.unposted() "
+					"WHERE count_table = %u AND NOT deleted) AS m "
+					"CROSS JOIN LATERAL (VALUES (m.until, m.n), (m.was, - m.n)) AS i (until, n) "
 					"WHERE i.until IS NOT NULL) AS n",
-					name, format_type_be_qualified(mkt_count_account_type(count_table)),
+					name, mkt_seal_passed_by(name),
+					format_type_be_qualified(mkt_count_account_type(count_table)),
 					count_table);
 }
 

@@ -35,6 +35,23 @@ INSERT INTO mkt.sealed_contact_count (account_name, account, until, n, lane) VAL
 SELECT mkt.billable('a');
 ROLLBACK;
 
+-- A row that is below and is there all the same makes a difference, until it is mended: it is read again, and so it does no harm later.
+UPDATE mkt.sealed_contact_count SET lane = lane % 64 WHERE account IN ('a', 'b') AND lane >= 0;
+SELECT mkt.billable('a'), mkt.billable('b');
+SELECT * FROM mkt.verify();
+SELECT * FROM mkt.repair('contact');
+SELECT mkt.billable('a'), mkt.billable('b');
+SELECT * FROM mkt.verify();
+SELECT count(*) AS below FROM mkt.sealed_contact_count WHERE account = 'a' AND lane BETWEEN 0 AND (SELECT below - 1 FROM seal);
+BEGIN;
+ALTER TABLE mkt.sealed_contact_count DISABLE TRIGGER lane;
+INSERT INTO mkt.sealed_contact_count (account_name, account, until, n, lane) VALUES ('a', 'a', 'infinity', 1000, 0);
+SELECT * FROM mkt.verify();
+SELECT * FROM mkt.repair('contact');
+SELECT mkt.billable('a');
+SELECT * FROM mkt.verify();
+ROLLBACK;
+
 -- Rows that come with a dump or from another server are above, whatever they say, and seals of elsewhere stay out.
 BEGIN;
 INSERT INTO mkt.sealed_contact_count (account_name, account, until, n, lane) VALUES ('a', 'a', 'infinity', 1000, 0);
@@ -90,6 +107,9 @@ CALL write(NULL);
 SELECT fold(NULL);
 SELECT count(*) FROM seal WHERE account_name IS NULL;
 SELECT billable FROM mkt.usage WHERE account IS NULL;
+UPDATE mkt.sealed_contact_count SET lane = lane % 64 WHERE account IS NULL AND lane >= 0;
+SELECT account, counted, actual FROM mkt.repair('contact');
+SELECT * FROM mkt.verify();
 DELETE FROM contact WHERE account IS NULL;
 SELECT * FROM mkt.verify();
 TRUNCATE contact;
